@@ -1,0 +1,155 @@
+"""`Window` and `WindowSampler`: short stretches of episodes as batches of tensors, never across episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped
+from torch import Tensor
+
+from invdyn.episodes.dataset import Dataset
+from invdyn.errors import ConfigError
+
+__all__ = ["Window", "WindowBatch", "WindowSampler"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which steps around a centre are seen: `before` earlier ones, the centre, `after` later ones.
+
+    `Window(0, 1)` is the pair (s_t, s_t+1) whose cause is a_t; `Window(k, 0)` is causal.
+    """
+
+    before: int = 0
+    after: int = 1
+
+    def __post_init__(self) -> None:
+        if self.before < 0 or self.after < 0:
+            raise ConfigError(f"a window has before >= 0 and after >= 0, got ({self.before}, {self.after}).")
+
+    @property
+    def size(self) -> int:
+        return self.before + 1 + self.after
+
+    @property
+    def offsets(self) -> range:
+        return range(-self.before, self.after + 1)
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """Windows of several signals.
+
+    Args:
+        inputs: name -> [batch, window, ...]; outside the episode the edge value is repeated.
+        mask: [batch, window] False outside the episode or where an input is missing; models must use it.
+        targets: name -> [batch, ...] at the centre.
+        target_mask: [batch] True where every target has a value.
+        weight: [batch] confidence of the targets in [0, 1]; 1 without label columns.
+        episode, step: [batch] which episode of the dataset, which step of it the centre is.
+    """
+
+    inputs: Mapping[str, Shaped[Tensor, "batch window ..."]]
+    mask: Bool[Tensor, "batch window"]
+    targets: Mapping[str, Shaped[Tensor, "batch ..."]]
+    target_mask: Bool[Tensor, " batch"]
+    weight: Float[Tensor, " batch"]
+    episode: Int64[Tensor, " batch"]
+    step: Int64[Tensor, " batch"]
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def to(self, device: torch.device | str) -> WindowBatch:
+        return WindowBatch(
+            {k: v.to(device) for k, v in self.inputs.items()},
+            self.mask.to(device),
+            {k: v.to(device) for k, v in self.targets.items()},
+            *(t.to(device) for t in (self.target_mask, self.weight, self.episode, self.step)),
+        )
+
+
+@dataclass
+class WindowSampler:
+    """All windows of a dataset whose centre qualifies, drawn by number, in order or at random.
+
+    Args:
+        dataset: the episodes.
+        inputs: signals seen through the window.
+        window: which steps.
+        targets: signals taken at the centre; with `labelled_only` a centre qualifies only where all have values.
+        labelled_only: see above.
+        stride: distance between consecutive steps of a window (n-step and k-apart pairs).
+        needs_future: centres need at least one later step in the episode (the cause of the last step has no
+            observed effect).
+        weight: signal that weighs the centres (`label.action.weight`); None for 1.
+
+    The frames of all inputs are kept in memory once (images as uint8) and gathered by index.
+    """
+
+    dataset: Dataset
+    inputs: Sequence[str]
+    window: Window
+    targets: Sequence[str] = ()
+    labelled_only: bool = False
+    stride: int = 1
+    needs_future: bool = False
+    weight: str | None = None
+    centres: Int64[Tensor, " windows"] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        data = self.dataset
+        columns = {name: data.column(name) for name in (*self.inputs, *self.targets)}
+        self._values = {name: torch.from_numpy(np.ascontiguousarray(c.values)) for name, c in columns.items()}
+        frames = data.frames
+        self._present = torch.from_numpy(np.logical_and.reduce([columns[n].valid for n in self.inputs] or [np.ones(frames, bool)]))
+        self._known = torch.from_numpy(np.logical_and.reduce([columns[n].valid for n in self.targets] or [np.ones(frames, bool)]))
+        lengths = torch.from_numpy(data.lengths)
+        starts = torch.from_numpy(data.starts)
+        self._episode = torch.repeat_interleave(torch.arange(len(data)), lengths)
+        self._first = starts[self._episode]
+        self._last = (starts + lengths - 1)[self._episode]
+        if self.weight is None:
+            self._weight = torch.ones(frames)
+        else:
+            confidence = data.column(self.weight)
+            self._weight = torch.from_numpy(np.where(confidence.valid, confidence.values, 0.0).astype(np.float32))
+        keep = torch.ones(frames, dtype=torch.bool)
+        if self.labelled_only:
+            keep &= self._known & (self._weight > 0)
+        if self.needs_future:
+            keep &= torch.arange(frames) < self._last
+        self.centres = torch.nonzero(keep).reshape(-1)
+        self._offsets = torch.tensor([o * self.stride for o in self.window.offsets])
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def batch(self, which: Int64[Tensor, " batch"]) -> WindowBatch:
+        """The windows of these numbers (0 .. len-1)."""
+        centre = self.centres[which]
+        rows = centre[:, None] + self._offsets
+        first, last = self._first[centre], self._last[centre]
+        inside = (rows >= first[:, None]) & (rows <= last[:, None])
+        rows = torch.maximum(torch.minimum(rows, last[:, None]), first[:, None])
+        return WindowBatch(
+            {name: self._values[name][rows] for name in self.inputs},
+            inside & self._present[rows],
+            {name: self._values[name][centre] for name in self.targets},
+            self._known[centre],
+            self._weight[centre],
+            self._episode[centre],
+            centre - first,
+        )
+
+    def in_order(self, batch_size: int) -> Iterator[WindowBatch]:
+        """Every window once, in order."""
+        for chunk in torch.arange(len(self)).split(batch_size):
+            yield self.batch(chunk)
+
+    def draw(self, generator: torch.Generator, batch_size: int) -> WindowBatch:
+        """A batch of windows drawn uniformly with replacement."""
+        return self.batch(torch.randint(len(self), (batch_size,), generator=generator))
