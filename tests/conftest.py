@@ -1,0 +1,21 @@
+"""Shared fixtures. The suite runs with jaxtyping + beartype on every annotated function of the package."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real recordings; skips where it is missing, except in CI, where it must be there."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI runs need the real recordings in {folder}")
+        pytest.skip(f"real recordings not found in {folder}")
+    return folder
