@@ -1,0 +1,70 @@
+"""`invdyn convert SRC DST`: recordings from one format to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from invdyn.cli.selection import parse_episodes
+
+__all__ = ["Convert"]
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Write recordings again, in another format or without some of their parts. The source is never changed."""
+
+    source: tyro.conf.Positional[Path]
+    """Recordings in any supported format."""
+    target: tyro.conf.Positional[Path]
+    """Folder or file to create; nothing is there until all of it is."""
+    to: Literal["lerobot", "minari", "robomimic"] = "lerobot"
+    """Format to write."""
+    episodes: str = "all"
+    """Which episodes: `all`, `0:20`, `3,7`."""
+    signals: tuple[str, ...] = ()
+    """Only these signals; none named means all."""
+    hide: str = ""
+    """Act as if this signal (say `action`) had not been recorded in the episodes `--hide-in`."""
+    hide_in: str = "all"
+    """The episodes (numbered as written) in which `--hide` applies, e.g. `20:`."""
+    min_weight: float = 0.0
+    """Mask labels with a smaller confidence weight (for trainers that know no weights)."""
+    max_residual: float = float("inf")
+    """Mask labels whose replay residual is larger."""
+    overwrite: bool = False
+    """Replace an existing target."""
+    json: bool = False
+    """One JSON object on stdout."""
+
+    def run(self) -> dict[str, Any]:
+        from invdyn.actions.labeller import filter_labels
+        from invdyn.episodes import open_dataset, write_dataset
+        from invdyn.episodes.views import hide, select_signals
+
+        data = open_dataset(self.source)
+        data = data[parse_episodes(self.episodes, len(data))]
+        if self.signals:
+            data = select_signals(data, self.signals)
+        if self.hide:
+            data = hide(data, [self.hide], parse_episodes(self.hide_in, len(data)))
+        if self.min_weight > 0 or self.max_residual < float("inf"):
+            data = filter_labels(data, min_weight=self.min_weight, max_residual=self.max_residual)
+        written = write_dataset(data, self.target, format=self.to, overwrite=self.overwrite)
+        return {
+            "source": str(self.source),
+            "target": str(written),
+            "format": self.to,
+            "episodes": len(data),
+            "frames": data.frames,
+            "signals": list(data.schema),
+        }
+
+    def show(self, result: dict[str, Any]) -> None:
+        print(f"{result['target']}: {result['episodes']} episodes, {result['frames']} frames, {result['format']} format")
+
+    def exit_code(self, result: Any) -> int:
+        return 0
