@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -52,6 +52,7 @@ class EpisodeRecord:
     spans: tuple[Span, ...] = ()
 
 
+@runtime_checkable
 class EpisodeSource(Protocol):
     """Where episodes come from; one implementation per format. Opening one reads metadata only."""
 
