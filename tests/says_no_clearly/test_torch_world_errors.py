@@ -1,0 +1,68 @@
+"""Messages of the batched torch worlds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from invdyn.errors import ConfigError, UnknownNameError, WorldError
+from invdyn.worlds.base import Snapshot
+from invdyn.worlds.pendulum import Pendulum, PendulumConfig
+from invdyn.worlds.rasterizer import Disc, rasterize
+from invdyn.worlds.torch_world import Quality
+
+
+def test_construction() -> None:
+    with pytest.raises(ConfigError, match="pendulum: batch is 0; a world has at least one copy"):
+        Pendulum(0)
+    with pytest.raises(UnknownNameError, match=r"unknown option of pendulum 'horizn'. Did you mean 'horizon'\?"):
+        Pendulum(1, horizn=5)
+    with pytest.raises(ConfigError, match="coordinates 'polar' are neither 'cos_sin' nor 'theta'"):
+        Pendulum(1, coordinates="polar")
+    with pytest.raises(ConfigError, match="horizon is 0; an episode has at least one step"):
+        PendulumConfig(horizon=0)
+    with pytest.raises(ConfigError, match=r"noise is at least 0 and random lies in \[0, 1\]"):
+        Quality(random=1.5)
+
+
+def test_use() -> None:
+    world = Pendulum(2)
+    with pytest.raises(WorldError, match="pendulum: 3 seeds for 2 copies; give one seed per copy"):
+        world.reset([1, 2, 3])
+    with pytest.raises(WorldError, match=r"the cause has shape \(2, 3\), expected \(2, 1\)"):
+        world.step(torch.zeros(2, 3))
+    with pytest.raises(WorldError, match=r"the cause of copy 1 is \[nan\]; expected finite numbers"):
+        world.step(torch.tensor([[0.0], [torch.nan]]))
+    with pytest.raises(WorldError, match=r"the state has shape \(2, 3\), expected \(2, 2\): theta, omega"):
+        world.set_state(torch.zeros(2, 3).double())
+    with pytest.raises(WorldError, match="the state to set holds NaN or infinity"):
+        world.set_state(torch.full((2, 2), torch.nan).double())
+    with pytest.raises(WorldError, match="a picture of 0 x 9 pixels was asked for"):
+        world.render(0, 9)
+
+
+def test_snapshots_and_contexts_of_others() -> None:
+    world = Pendulum(2)
+    with pytest.raises(WorldError, match="the snapshot is of 'push2d'; it cannot be restored into 'pendulum'"):
+        world.restore(Snapshot("push2d", None))
+    with pytest.raises(WorldError, match="the snapshot holds 3 copies of 2 state numbers, this pendulum has 2 of 2"):
+        world.restore(Pendulum(3).snapshot())
+    with pytest.raises(WorldError, match="1 contexts for 2 copies"):
+        world.set_context([{}])
+    with pytest.raises(WorldError, match="copy 1: recorded in world 'push2d', not in 'pendulum'"):
+        world.set_context([{"id": "pendulum"}, {"id": "push2d"}])
+
+
+def test_pendulum() -> None:
+    blind = Pendulum(1, velocity=False)
+    with pytest.raises(WorldError, match=r"do not tell the torque. Use velocity=True"):
+        blind.inverse(blind.observe(), blind.observe())
+    with pytest.raises(WorldError, match="the unforced pendulum has no scripted expert: no torque acts on it"):
+        Pendulum(1, forced=False).expert()
+
+
+def test_rasterizer() -> None:
+    with pytest.raises(ConfigError, match="a scene needs at least one shape"):
+        rasterize([], 8, 8)
+    with pytest.raises(ConfigError, match=r"shape 3 has depth 1.0; expected 0"):
+        rasterize([Disc(torch.zeros(2, 1).double(), 0.1, color=(0.0, 0.0, 0.0), id=3, depth=1.0)], 8, 8)
