@@ -85,7 +85,7 @@ class WindowSampler:
         stride: distance between consecutive steps of a window (n-step and k-apart pairs).
         needs_future: centres need at least one later step in the episode (the cause of the last step has no
             observed effect).
-        weight: signal that weighs the centres (`label.action.weight`); None for 1.
+        weight: signal that weighs the centres (`label.action.weight`), or one number per frame of the dataset; None for 1.
 
     The frames of all inputs are kept in memory once (images as uint8) and gathered by index.
     """
@@ -97,7 +97,7 @@ class WindowSampler:
     labelled_only: bool = False
     stride: int = 1
     needs_future: bool = False
-    weight: str | None = None
+    weight: str | Float[np.ndarray, " frames"] | None = None
     centres: Int64[Tensor, " windows"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -114,6 +114,10 @@ class WindowSampler:
         self._last = (starts + lengths - 1)[self._episode]
         if self.weight is None:
             self._weight = torch.ones(frames)
+        elif not isinstance(self.weight, str):
+            if len(self.weight) != frames:
+                raise ConfigError(f"{len(self.weight)} weights for the {frames} frames of the dataset; give one each.")
+            self._weight = torch.from_numpy(np.asarray(self.weight, np.float32))
         else:
             confidence = data.column(self.weight)
             self._weight = torch.from_numpy(np.where(confidence.valid, confidence.values, 0.0).astype(np.float32))
