@@ -9,12 +9,18 @@ import pytest
 import torch
 
 from invdyn.worlds.pendulum import Pendulum
+from invdyn.worlds.point2d import Point2d, Point2dConfig
 from invdyn.worlds.torch_world import Quality, TorchWorld
 
 Make = Callable[[int], TorchWorld[Any]]
 WORLDS: dict[str, Make] = {
     "pendulum": lambda batch: Pendulum(batch),
     "pendulum theta": lambda batch: Pendulum(batch, coordinates="theta"),
+    "point2d": lambda batch: Point2d(batch),
+    "point2d obstacle": lambda batch: Point2d(
+        batch, obstacle=0.1, goal_speed=0.03, goal_visible=True, distractor="moving"
+    ),
+    "point2d first order": lambda batch: Point2d(batch, config=Point2dConfig.first_order()),
 }
 NOISY = Quality(gain=0.9, noise=0.3, random=0.1)
 every_world = pytest.mark.parametrize("make", WORLDS.values(), ids=WORLDS.keys())

@@ -8,6 +8,7 @@ import torch
 from invdyn.errors import ConfigError, UnknownNameError, WorldError
 from invdyn.worlds.base import Snapshot
 from invdyn.worlds.pendulum import Pendulum, PendulumConfig
+from invdyn.worlds.point2d import Point2d
 from invdyn.worlds.rasterizer import Disc, rasterize
 from invdyn.worlds.torch_world import Quality
 
@@ -66,3 +67,25 @@ def test_rasterizer() -> None:
         rasterize([], 8, 8)
     with pytest.raises(ConfigError, match=r"shape 3 has depth 1.0; expected 0"):
         rasterize([Disc(torch.zeros(2, 1).double(), 0.1, color=(0.0, 0.0, 0.0), id=3, depth=1.0)], 8, 8)
+
+
+def test_point2d() -> None:
+    with pytest.raises(ConfigError, match="point2d: order is 3; expected 1 or 2"):
+        Point2d(1, order=3)
+    with pytest.raises(ConfigError, match="distractor 'wild' is none of none, still, moving"):
+        Point2d(1, distractor="wild")
+    with pytest.raises(ConfigError, match="mass, gear, dt, reach, goal_radius and horizon are positive"):
+        Point2d(1, mass=0.0)
+    with pytest.raises(ConfigError, match=r"damping 10.0 N s/m over 0.05 s is too much for 0.3 kg"):
+        Point2d(1, damping=10.0)
+    with pytest.raises(ConfigError, match=r"an obstacle of radius 0.2 m leaves no way round within 0.29 m"):
+        Point2d(1, obstacle=0.2)
+    with pytest.raises(WorldError, match="the optimal value is known for order=1 without obstacle"):
+        Point2d(1).optimal_value(0.9, 3)
+    with pytest.raises(ConfigError, match="mode 'over' is none of left, right, random"):
+        Point2d(1).expert(mode="over")
+    textured = Point2d(2, distractor="still")
+    with pytest.raises(WorldError, match="copy 0: the metadata 'world' of a point2d recording needs 'texture'"):
+        textured.set_context([{}, {}])
+    with pytest.raises(WorldError, match=r"copy 0: point2d has 20 numbers 'texture', got \[1.0\]"):
+        textured.set_context([{"texture": [1.0]}, {"texture": [1.0]}])

@@ -26,8 +26,8 @@ from invdyn.worlds.counter_rng import normals, uniforms
 
 __all__ = ["QUALITIES", "Outcome", "Quality", "ScriptedExpert", "TorchWorld"]
 
-RESET, PROCESS, EXPERT, CHOICE = 1, 2, 3, 4
-"""Streams of random numbers: start states, process noise, the expert's noise, the expert's choices."""
+RESET, PROCESS, EXPERT, CHOICE, MODE = 1, 2, 3, 4, 5
+"""Streams of random numbers: start states, process noise, the expert's noise, its lapses, its mode."""
 
 
 @dataclass(frozen=True)
