@@ -1,0 +1,115 @@
+"""`NpzArchive`: the arrays of one NPZ file by name, with shapes known from headers and nothing ever unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from invdyn.episodes.formats.foreign import complaint
+
+__all__ = ["ArrayHeader", "NpzArchive"]
+
+
+@dataclass(frozen=True)
+class ArrayHeader:
+    """What an array is, without its values."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
+
+
+@dataclass
+class NpzArchive:
+    """One NPZ file, opened by its table of contents and array headers only.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FormatError: not an NPZ, cut off, object arrays (their content is pickled code), or a header that claims
+            another size than is stored.
+    """
+
+    path: Path
+    headers: Mapping[str, ArrayHeader] = field(init=False)
+    _kept: dict[str, np.ndarray] = field(init=False, default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        headers: dict[str, ArrayHeader] = {}
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for info in archive.infolist():
+                    if info.filename.endswith(".npy"):
+                        headers[info.filename.removesuffix(".npy")] = self._header(archive, info)
+        except (zipfile.BadZipFile, EOFError, OSError) as error:
+            raise complaint(
+                self.path,
+                f"not a complete NPZ archive ({error})",
+                expected="a file written by numpy.savez",
+                remedy="Copy or download it again.",
+            ) from None
+        self.headers = headers
+
+    def _header(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ArrayHeader:
+        name = info.filename.removesuffix(".npy")
+        with archive.open(info) as stream:
+            try:
+                shape, _, dtype = _read_header(stream)
+            except ValueError as error:
+                raise complaint(
+                    self.path,
+                    f"array {name!r} has no readable header ({error})",
+                    expected="an array in NPY format",
+                    remedy="Write the file again.",
+                ) from None
+            start = stream.tell()
+        if dtype.hasobject:
+            raise complaint(
+                self.path,
+                f"array {name!r} holds pickled Python objects",
+                expected="plain numbers or text (unpickling foreign data runs its code)",
+                remedy="Save it as numeric arrays, e.g. one array per episode with numpy.savez.",
+            )
+        size = int(np.prod(shape, dtype=object)) * dtype.itemsize  # Python integers: an absurd shape must not wrap
+        if start + size != info.file_size:
+            raise complaint(
+                self.path,
+                f"array {name!r} claims shape {shape} of {dtype}, {size} bytes, but {info.file_size - start} are stored",
+                expected="a header that agrees with the data",
+                remedy="Write the file again.",
+            )
+        return ArrayHeader(tuple(int(n) for n in shape), dtype)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.headers
+
+    def array(self, name: str, *, keep: bool = False) -> np.ndarray:
+        """One array, read whole (a compressed member cannot be read in part); `keep` holds it for later calls."""
+        if name in self._kept:
+            return self._kept[name]
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(f"{name}.npy") as stream:
+                values = np.lib.format.read_array(stream, allow_pickle=False)
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            raise complaint(
+                self.path,
+                f"array {name!r} cannot be read ({error})",
+                expected="an undamaged archive",
+                remedy="Copy or download it again.",
+            ) from None
+        if keep:
+            values.flags.writeable = False
+            self._kept[name] = values
+        return values
