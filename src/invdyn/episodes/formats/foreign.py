@@ -1,4 +1,4 @@
-"""`ForeignSource`: the checks every reader of a foreign format makes, once; `Naming`: foreign keys to named, unit-carrying signals."""
+"""`ForeignSource`: the checks every reader of a foreign format makes, once; `Naming`: foreign keys to named signals."""
 
 from __future__ import annotations
 

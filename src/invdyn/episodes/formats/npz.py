@@ -294,7 +294,7 @@ def _classify(
 
 
 def write(dataset: Dataset, path: Path | str) -> None:
-    """One NPZ per episode (`episode_000000.npz`): signals under their names, `timestamp`, `mask.<name>` where steps miss.
+    """One NPZ per episode (`episode_000000.npz`): signals by name, `timestamp`, `mask.<name>` where steps miss.
 
     `open(path)` reads values, clock and masks back exactly; units, bounds, tasks and metadata have no place in
     this layout (write LeRobot for those).

@@ -86,7 +86,7 @@ class NpzArchive:
         if start + size != info.file_size:
             raise complaint(
                 self.path,
-                f"array {name!r} claims shape {shape} of {dtype}, {size} bytes, but {info.file_size - start} are stored",
+                f"array {name!r} claims shape {shape} of {dtype}, {size} bytes, but {info.file_size - start} follow",
                 expected="a header that agrees with the data",
                 remedy="Write the file again.",
             )

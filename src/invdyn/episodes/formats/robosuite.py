@@ -127,7 +127,7 @@ class RobosuiteSource(ForeignSource):
         return values[rows - first], None
 
 
-def _distinct(states: np.ndarray, file: Path, episode: int) -> np.ndarray:
+def _distinct(states: np.ndarray) -> np.ndarray:
     """Numbers of the rows that are not exact repetitions of the row before.
 
     Version 0.3 recorded some instants twice (bimanual recordings), bit by bit the same. A repeated time with
@@ -173,7 +173,10 @@ def open(  # noqa: A001 - every format module has `open`
     if isinstance(facts.get("env_info"), str):
         facts["env_info"] = json.loads(facts["env_info"])
     words = next((w for end, w in TASKS.items() if environment.endswith(end)), environment)
-    rows, records, specs, datasets = [], [], {}, {}
+    rows: list[np.ndarray] = []
+    records: list[EpisodeRecord] = []
+    specs: dict[str, SignalSpec] = {}
+    datasets: dict[str, tuple[str, ...]] = {}
     for index, name in enumerate(demos):
         demo = hdf5.group(name, data)
         if "states" not in demo:
@@ -192,17 +195,16 @@ def open(  # noqa: A001 - every format module has `open`
             raise complaint(
                 hdf5.path,
                 f"states of shape {states.shape}",
-                expected=f"{1 + state.size} columns: time and the {state.size} positions and velocities of {model_name}",
+                expected=f"{1 + state.size} columns: time, and positions and velocities of {model_name}",
                 remedy="Pass the recording with its own models/ folder.",
                 episode=index,
                 signal=STATE,
             )
-        kept = _distinct(hdf5.values(states, 0, len(states)), hdf5.path, index)
+        kept = _distinct(hdf5.values(states, 0, len(states)))
         rows.append(kept)
         about = {
             "demo": name,
             "model_file": f"models/{model_name}",
-            "world": {"id": f"robosuite/{environment}"},
             **facts,
         }
         records.append(
@@ -257,7 +259,7 @@ def _present(demo: Any, model: Sequence[Joint]) -> dict[str, tuple[tuple[str, ..
         if signal == "joint_torque":
             facts["names"] = tuple(hinges[:width]) if len(hinges) >= width else None
         if signal == "action.v0":
-            facts["names"] = tuple([*(f"command{i}" for i in range(width - 1)), "gripper"])
+            facts["names"] = (*(f"command{i}" for i in range(width - 1)), "gripper")
         name = "action" if signal == "action.v0" else signal
         found[name] = (parts, SignalSpec(name, (width,), "float64", **facts))
     return found

@@ -58,7 +58,7 @@ class PngStrips:
         if len(offsets) != strips + 1 or (np.diff(offsets) <= 0).any() or offsets[0] < 0 or offsets[-1] > stored:
             raise complaint(
                 self.path,
-                f"{len(offsets)} offsets up to {offsets[-1] if len(offsets) else 0} for {self.count} frames in {stored} bytes",
+                f"{len(offsets)} offsets for {self.count} frames in {stored} bytes",
                 expected=f"{strips + 1} increasing offsets inside the bytes",
                 remedy="Use the image file as it was published.",
             )
