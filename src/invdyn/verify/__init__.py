@@ -1,1 +1,63 @@
-"""Placeholder."""
+"""Is the answer right? Replay, calibration, refinement, closed-loop evaluation and every metric.
+
+| file | what | source |
+|---|---|---|
+| replay.py | `replay`: causes rolled forward from recorded starts; divergence, outcome | DESIGN |
+| onestep.py | `one_step_residual`, `OneStep`: forward evaluations from anchored states | DESIGN |
+| compared.py | `Compared`: which components are compared, in which unit, at which scale | |
+| conformal.py | `calibrate`, `calibrate_quantiles`: split conformal and CQR, episodes as units | Lee et al. 2023 |
+| cross_conformal.py | `cross_calibrate`, `cv_plus`: leave episodes out in turn | Vovk 2015; Barber et al. 2021 |
+| adaptive.py | `AdaptiveConformal`: streams that drift | Gibbs and Candès 2021 |
+| predictions.py | `predict`: a model's answers at labelled frames | |
+| evaluator.py | `evaluate`: closed loop, common random numbers, Wilson interval, videos | |
+| cost.py | `CostMeter`, `flops`, `parameters` | |
+| metrics/ | `r2`, `mae`, `accuracy`, `coverage`, `success_rate`, ... each once | |
+"""
+
+from invdyn.verify.adaptive import AdaptiveConformal, StreamIntervals
+from invdyn.verify.compared import Compared
+from invdyn.verify.conformal import Calibration, calibrate, calibrate_quantiles, episodes_needed
+from invdyn.verify.cost import Cost, CostMeter, flops, parameters
+from invdyn.verify.cross_conformal import (
+    CrossPredictions,
+    CvPlus,
+    calibrate_crossed,
+    cross_calibrate,
+    cross_predict,
+    cv_plus,
+)
+from invdyn.verify.evaluator import Evaluation, Policy, evaluate, write_video
+from invdyn.verify.onestep import OneStep, one_step_residual
+from invdyn.verify.predictions import Predictions, predict
+from invdyn.verify.replay import DivergenceCurve, ReplayResult, replay
+
+__all__ = [
+    "AdaptiveConformal",
+    "Calibration",
+    "Compared",
+    "Cost",
+    "CostMeter",
+    "CrossPredictions",
+    "CvPlus",
+    "DivergenceCurve",
+    "Evaluation",
+    "OneStep",
+    "Policy",
+    "Predictions",
+    "ReplayResult",
+    "StreamIntervals",
+    "calibrate",
+    "calibrate_crossed",
+    "calibrate_quantiles",
+    "cross_calibrate",
+    "cross_predict",
+    "cv_plus",
+    "episodes_needed",
+    "evaluate",
+    "flops",
+    "one_step_residual",
+    "parameters",
+    "predict",
+    "replay",
+    "write_video",
+]

@@ -1,0 +1,34 @@
+"""Every metric of the project, each defined once; arrays or tensors in, float64 out.
+
+| file | metrics | what |
+|---|---|---|
+| regression.py | `r2`, `fvu`, `mae`, `rmse` | explained variance and errors per dimension |
+| classification.py | `accuracy`, `auc` | top-1 over all or masked frames; ranking of positives, ties one half |
+| calibration.py | `coverage`, `sharpness`, `nll` | intervals with the episode as unit of resampling; likelihood |
+| outcome.py | `success_rate`, `normalized_return` | Wilson (1927) interval; 0 = random, 100 = expert |
+| rank.py | `spearman`, `kendall` | rank agreement, ties averaged; tau-b |
+"""
+
+from invdyn.verify.metrics.calibration import Coverage, coverage, nll, sharpness
+from invdyn.verify.metrics.classification import accuracy, auc
+from invdyn.verify.metrics.outcome import Rate, normalized_return, success_rate
+from invdyn.verify.metrics.rank import kendall, spearman
+from invdyn.verify.metrics.regression import fvu, mae, r2, rmse
+
+__all__ = [
+    "Coverage",
+    "Rate",
+    "accuracy",
+    "auc",
+    "coverage",
+    "fvu",
+    "kendall",
+    "mae",
+    "nll",
+    "normalized_return",
+    "r2",
+    "rmse",
+    "sharpness",
+    "spearman",
+    "success_rate",
+]
