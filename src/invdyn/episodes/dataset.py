@@ -40,7 +40,7 @@ class Dataset(Sequence[Episode]):
         indices: which episodes of the source, in which order; None for all.
     """
 
-    def __init__(self, source: EpisodeSource, indices: Iterable[int] | None = None) -> None:
+    def __init__(self, source: EpisodeSource, indices: Iterable[int] | np.ndarray | None = None) -> None:
         self.source = source
         lengths = source.lengths
         self.indices: Int64[np.ndarray, " episodes"] = (
