@@ -1,1 +1,50 @@
-"""Placeholder."""
+"""Building blocks that at least two methods share.
+
+| file | what | source |
+|---|---|---|
+| distributions.py | `CauseDistribution`, `Delta`: what a typed head returns | |
+| gaussians.py | `Gaussian`, `SquashedGaussian`, `ClippedGaussian`, `GaussianMixture` | SS-ORL, Tobin 1958 |
+| categoricals.py | `FactoredCategorical`, `JointCategorical` | VPT |
+| mixing.py | `mix_members`: an ensemble as one distribution; `Reshaped` | SS-ORL |
+| heads.py | typed heads: raw outputs to a distribution, and their loss; `make_head` | SS-ORL, VPT |
+| encoders.py | `MLP`, `ConvEncoder` (strided with spatial softmax, or IMPALA), `MultiView` | IDP, VPT |
+| temporal.py | masks pair, causal, noncausal; `MaskedTransformer` | Vaswani et al. 2017; Su et al. 2021 |
+| seed_axis.py | `SeedAxis`: independent nets on a leading axis | |
+| ema.py | `EMA` of weights (constant, power with cap), `frozen_copy` | Karras et al. 2024 |
+"""
+
+from invdyn.nn.categoricals import FactoredCategorical, JointCategorical
+from invdyn.nn.distributions import CauseDistribution, Delta
+from invdyn.nn.ema import EMA, EMAConfig, frozen_copy
+from invdyn.nn.encoders import MLP, ConvEncoder, MultiView, SpatialSoftmax
+from invdyn.nn.gaussians import ClippedGaussian, Gaussian, GaussianMixture, SquashedGaussian
+from invdyn.nn.heads import Head, HeadKind, make_head
+from invdyn.nn.mixing import mix_members
+from invdyn.nn.seed_axis import SeedAxis
+from invdyn.nn.temporal import MaskedTransformer, TemporalMask, attention_mask
+
+__all__ = [
+    "EMA",
+    "MLP",
+    "CauseDistribution",
+    "ClippedGaussian",
+    "ConvEncoder",
+    "Delta",
+    "EMAConfig",
+    "FactoredCategorical",
+    "Gaussian",
+    "GaussianMixture",
+    "Head",
+    "HeadKind",
+    "JointCategorical",
+    "MaskedTransformer",
+    "MultiView",
+    "SeedAxis",
+    "SpatialSoftmax",
+    "SquashedGaussian",
+    "TemporalMask",
+    "attention_mask",
+    "frozen_copy",
+    "make_head",
+    "mix_members",
+]

@@ -1,0 +1,220 @@
+"""`fit_inverse`: an inverse model from the labelled episodes of a dataset, judged on held-out ones."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from invdyn.actions.inverse import InverseConfig, build_inverse
+from invdyn.actions.inverse_nets import InverseNet
+from invdyn.actions.ridge import start_at_ridge
+from invdyn.episodes.dataset import Dataset
+from invdyn.episodes.windows import WindowBatch, WindowSampler
+from invdyn.errors import ConfigError, SignalError
+from invdyn.training.saving import save_model
+from invdyn.training.seeding import generator_at, seeded
+from invdyn.training.trainer import Trainer, TrainerConfig, TrainResult
+from invdyn.verify.metrics.regression import r2
+
+__all__ = ["FittedInverse", "default_trainer", "fit_inverse", "labelled_windows", "split_episodes"]
+
+SCORED = 4096
+"""Windows computed at a time when scoring."""
+
+
+@dataclass(frozen=True)
+class FittedInverse:
+    """A trained inverse model and how well it does.
+
+    Args:
+        model: in evaluation mode.
+        result: of the training loop.
+        held_out: numbers (in the dataset) of the labelled episodes it has not been trained on.
+        trained_on: numbers of those it has.
+        r2: per dimension of the cause on the held-out episodes; None without any. For classes: accuracy per group.
+    """
+
+    model: InverseNet
+    result: TrainResult
+    held_out: tuple[int, ...]
+    trained_on: tuple[int, ...]
+    r2: Float64[np.ndarray, " cause"] | None
+
+
+def default_trainer(steps: int = 3000) -> TrainerConfig:
+    """The training that suits small labelled sets: AdamW, cosine, early stopping."""
+    return TrainerConfig(steps=steps, batch_size=256, lr=1e-3, weight_decay=1e-2, warmup=min(100, steps), patience=10)
+
+
+def labelled_windows(dataset: Dataset, config: InverseConfig, weight: str | None = None) -> WindowSampler:
+    """Windows whose centre has a cause (and, unless the model looks at the past only, a later step in its episode).
+
+    Raises:
+        ConfigError: a window longer than every episode.
+        SignalError: no step with a cause.
+    """
+    span = (config.window.size - 1) * config.stride + 1
+    longest = int(dataset.lengths.max()) if len(dataset) else 0
+    if span > longest:
+        raise ConfigError(
+            f"the window spans {span} steps (before {config.before}, after {config.after}, stride {config.stride}) "
+            f"and the longest episode of {dataset.source.origin} has {longest}. Use a shorter window."
+        )
+    sampler = WindowSampler(
+        dataset,
+        config.inputs,
+        config.window,
+        (config.target,),
+        labelled_only=True,
+        stride=config.stride,
+        needs_future=config.mask != "causal" and config.after > 0,
+        weight=weight,
+    )
+    if not len(sampler):
+        raise SignalError(
+            f"{dataset.source.origin}: none of its {len(dataset)} episodes has a value of {config.target!r} "
+            "with a later step. Add labelled episodes, or name another target."
+        )
+    return sampler
+
+
+def split_episodes(episodes: Int64[np.ndarray, " episodes"], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Labelled episodes into (training, held out), by whole episodes; `share` of them is held out, at least one.
+
+    Raises:
+        ConfigError: a share outside [0, 1), or too few episodes.
+    """
+    if not 0 <= share < 1:
+        raise ConfigError(f"holdout is {share}, expected a share in [0, 1).")
+    if share == 0:
+        return sorted(episodes.tolist()), []
+    count = max(1, round(share * len(episodes)))
+    if len(episodes) - count < 1:
+        raise ConfigError(
+            f"holding out {share:g} of {len(episodes)} labelled episode(s) leaves nothing to train on. "
+            "Label at least two episodes, or pass holdout=0 to train without a check."
+        )
+    order = torch.randperm(len(episodes), generator=generator_at(seed, 0, 7)).numpy()
+    return sorted(episodes[order[count:]].tolist()), sorted(episodes[order[:count]].tolist())
+
+
+def fit_inverse(
+    dataset: Dataset,
+    config: InverseConfig,
+    *,
+    trainer: TrainerConfig | None = None,
+    holdout: float = 0.1,
+    held_out: Iterable[int] | None = None,
+    weight: str | None = None,
+    folder: Path | None = None,
+    progress: bool = False,
+    seed: int = 0,
+) -> FittedInverse:
+    """Train an inverse model on the labelled steps of a dataset.
+
+    Scaling is taken from all episodes, labelled or not; the net sees labelled centres only. Whole episodes are held out
+    for early stopping and for the score, because frames of one episode are not independent.
+
+    Args:
+        dataset: recordings, some with the target.
+        config: the model.
+        trainer: the training; `default_trainer()` when None. Its seed is replaced by `seed`.
+        holdout: share of the labelled episodes held out; 0 trains on all, without early stopping and without a score.
+        held_out: which episodes to hold out, instead of a random share.
+        weight: signal that weighs the labels (`label.action.weight`).
+        folder: where checkpoints, logs and the finished model go; an interrupted fit resumes from it.
+        progress: show a bar on stderr.
+        seed: of the split, the initial weights and the batches.
+
+    Raises:
+        UnknownNameError: an input or target that the recordings do not have.
+        ConfigError: a target that is not numeric, too few labelled episodes to hold one out, a window too long.
+        SignalError: no labelled step.
+    """
+    with seeded(seed, 11):
+        model = build_inverse(config, dataset.schema)
+    windows = labelled_windows(dataset, config, weight)
+    owner = np.searchsorted(dataset.starts, windows.centres.numpy(), side="right") - 1
+    labelled = np.unique(owner)
+    if held_out is None:
+        training, held = split_episodes(labelled, holdout, seed)
+    else:
+        held = sorted({int(e) for e in held_out})
+        training = sorted(set(labelled.tolist()) - set(held))
+        if not training:
+            raise ConfigError(f"all {len(labelled)} labelled episodes are held out; nothing is left to train on.")
+    train, check = (_only(windows, np.isin(owner, part)) for part in (training, held))
+    model.features.fit(dataset)
+    targets = _targets(dataset, train, config)
+    model.head.set_scale(targets)
+    if config.linear and config.temporal == "flatten":
+        start_at_ridge(model, train, targets)
+    settings = trainer or default_trainer()
+    settings = _with_seed(settings, seed)
+    result = Trainer(settings, folder, progress).fit(
+        model, _loss, train.draw, (lambda net: mean_loss(net, check)) if len(check) else None
+    )
+    scores = held_out_score(model, check) if len(check) else None
+    fitted = FittedInverse(model, result, tuple(held), tuple(training), scores)
+    if folder is not None:
+        facts = {
+            "held_out": list(held),
+            "held_out_r2": None if scores is None else [float(v) for v in scores],
+            "trained_on": training,
+            "steps": result.steps,
+            "best_step": result.best_step,
+        }
+        save_model(model, folder, facts=facts, overwrite=True)
+    return fitted
+
+
+def _with_seed(settings: TrainerConfig, seed: int) -> TrainerConfig:
+    from dataclasses import replace
+
+    return replace(settings, seed=seed)
+
+
+def _only(windows: WindowSampler, keep: np.ndarray) -> WindowSampler:
+    """The same windows, restricted to some centres; frames are shared."""
+    part = copy.copy(windows)
+    part.centres = windows.centres[torch.from_numpy(keep)]
+    return part
+
+
+def _targets(dataset: Dataset, windows: WindowSampler, config: InverseConfig) -> Tensor:
+    values = torch.from_numpy(np.asarray(dataset.column(config.target).values))
+    return values[windows.centres].reshape(len(windows), -1)
+
+
+def _loss(model: InverseNet, batch: WindowBatch, generator: torch.Generator) -> Mapping[str, Tensor]:
+    return {"loss": model.loss(batch)}
+
+
+def mean_loss(model: InverseNet, windows: WindowSampler) -> float:
+    """Mean negative log-likelihood of the whole model (of the mixture, for an ensemble) over windows."""
+    total = 0.0
+    with torch.inference_mode():
+        for batch in windows.in_order(SCORED):
+            value = model.as_head_takes(batch.targets[model.target.name])
+            total -= float(model.infer(batch).log_prob(value).sum())
+    return total / len(windows)
+
+
+def held_out_score(model: InverseNet, windows: WindowSampler) -> Float64[np.ndarray, " cause"]:
+    """R2 per dimension of the point answers (accuracy per group for classes)."""
+    guesses, truths = [], []
+    with torch.inference_mode():
+        for batch in windows.in_order(SCORED):
+            guesses.append(model.infer(batch).point().reshape(len(batch), -1))
+            truths.append(batch.targets[model.target.name].reshape(len(batch), -1))
+    guess, truth = torch.cat(guesses).double().numpy(), torch.cat(truths).double().numpy()
+    if hasattr(model.head, "sizes"):
+        return (guess == truth).mean(0)
+    return r2(truth, guess)
