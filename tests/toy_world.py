@@ -1,6 +1,6 @@
 """A small world for tests of verify/: a cart, a gripper that saturates, and a channel without effect.
 
-State (x, v, g): v += 0.5 a0, x += 0.1 v, g = clip(g + 0.3 a1, 0, 1); a2 does nothing. All in float64, observed in float32.
+State (x, v, g), float64: v += 0.5 a0, x += 0.1 v, g = clip(g + 0.3 a1, 0, 1); a2 does nothing. Observed in float32.
 """
 
 from __future__ import annotations

@@ -93,9 +93,9 @@ def test_angles_are_wrapped_only_where_declared():
     wrapped = replay(Turned(), data, "action", angles=["observation.state:x"]).errors["observation.state"][0]
     np.testing.assert_allclose(plain[:, 0], 2 * np.pi, atol=1e-5)
     np.testing.assert_allclose(wrapped, 0, atol=1e-5)  # float32 of numbers near 7
-    with pytest.raises(UnknownNameError, match="unknown component of 'observation.state' 'y'. Known: g, v, x"):
+    with pytest.raises(UnknownNameError, match=r"unknown component of 'observation.state' 'y'. Known: g, v, x"):
         replay(Turned(), data, "action", angles=["observation.state:y"])
-    with pytest.raises(UnknownNameError, match="angle 'q' is none of the compared signals observation.state"):
+    with pytest.raises(UnknownNameError, match=r"angle 'q' is none of the compared signals observation.state"):
         replay(Turned(), data, "action", angles=["q"])
 
 
@@ -126,40 +126,40 @@ def test_residual_of_the_dead_channel_is_zero():
 def test_errors_say_what_is_wrong():
     data = episodes((5, 6))
     world = CartWorld()
-    with pytest.raises(ConfigError, match="every=0; re-anchor every 1 or more steps, or pass None for open loop"):
+    with pytest.raises(ConfigError, match=r"every=0; re-anchor every 1 or more steps, or pass None for open loop"):
         replay(world, data, "action", every=0)
-    with pytest.raises(SignalError, match="no episodes were given"):
+    with pytest.raises(SignalError, match=r"no episodes were given"):
         replay(world, [], "action")
-    with pytest.raises(SignalError, match="causes were given for 1 episodes, there are 2"):
+    with pytest.raises(SignalError, match=r"causes were given for 1 episodes, there are 2"):
         replay(world, data, [np.zeros((6, 3))])
     with pytest.raises(SignalError, match=r"episode 0: causes of shape \(5, 3\); toy/cart needs \[6, 3\], one row per"):
         replay(world, data, [np.zeros((5, 3)), np.zeros((7, 3))])
-    with pytest.raises(UnknownNameError, match="unknown signal of episode 0 'acton'"):
+    with pytest.raises(UnknownNameError, match=r"unknown signal of episode 0 'acton'"):
         replay(world, data, "acton")
     with pytest.raises(
-        WorldError, match="toy/cart does not observe 'speed'. It observes: observation.state, world.state"
+        WorldError, match=r"toy/cart does not observe 'speed'. It observes: observation.state, world.state"
     ):
         replay(world, data, "action", signals=["speed"])
-    with pytest.raises(SignalError, match="'observation.state' was declared an angle but its unit is 'm'; only rad"):
+    with pytest.raises(SignalError, match=r"'observation.state' was declared an angle but its unit is 'm'; only rad"):
         replay(world, data, "action", angles=["observation.state"])
-    with pytest.raises(UnknownNameError, match="unknown replayed signal 'x'. Known: observation.state"):
+    with pytest.raises(UnknownNameError, match=r"unknown replayed signal 'x'. Known: observation.state"):
         replay(world, data, "action").curve("x")
     bare = [type(e).from_signals([e["action"], e["observation.state"]], fps=10.0) for e in data]
-    with pytest.raises(WorldError, match="has no 'world.state' and toy/cart cannot be put into its state"):
+    with pytest.raises(WorldError, match=r"has no 'world.state' and toy/cart cannot be put into its state"):
         replay(world, bare, "action")
     blind = [type(e).from_signals([e["action"], e["world.state"]], fps=10.0) for e in data]
     with pytest.raises(WorldError, match=r"has none of the observations of toy/cart \(observation.state\) to compare"):
         replay(world, blind, "action")
-    with pytest.raises(UnknownNameError, match="unknown signal of episode 0 'observation.state'"):
+    with pytest.raises(UnknownNameError, match=r"unknown signal of episode 0 'observation.state'"):
         replay(world, blind, "action", signals=["observation.state"])
-    with pytest.raises(SignalError, match="a scale of 2 components for 3 compared ones"):
+    with pytest.raises(SignalError, match=r"a scale of 2 components for 3 compared ones"):
         one_step_residual(world, data[0], "action", scale=np.ones(2))
     short = episodes((1,))
     with pytest.raises(
-        SignalError, match="1 recorded steps have a next one; at least 2 are needed for the one-step scale"
+        SignalError, match=r"1 recorded steps have a next one; at least 2 are needed for the one-step scale"
     ):
         one_step_residual(world, short[0], "action")
-    with pytest.raises(ConfigError, match="the horizon is at least 1 step, got 0"):
+    with pytest.raises(ConfigError, match=r"the horizon is at least 1 step, got 0"):
         OneStep.of(world, data, horizon=0)
 
 
@@ -171,5 +171,5 @@ def test_pictures_are_refused():
 
     (e,) = episodes((5,))
     picture = Signal(Seeing().observations[0], np.zeros((6, 4, 4, 3), np.uint8))
-    with pytest.raises(SignalError, match="'observation.images.top' is image: replay compares numbers"):
+    with pytest.raises(SignalError, match=r"'observation.images.top' is image: replay compares numbers"):
         replay(Seeing(), [e.with_signals([picture])], "action", signals=["observation.images.top"])
