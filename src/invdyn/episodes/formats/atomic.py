@@ -1,0 +1,67 @@
+"""Files and folders that appear whole or not at all: write beside the target, then rename.
+
+A process killed at any point leaves the old state or the new one, never a part. What it leaves besides is a
+hidden `.<name>.partial-*` neighbour, which no reader looks at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from invdyn.errors import FormatError
+
+__all__ = ["appearing", "replacing"]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file path beside `path` that takes its place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.partial-", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the owner only
+        os.replace(temporary, path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+@contextmanager
+def appearing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A path to create (file or folder) in a fresh temporary folder; what was made there is renamed to `path` at the end.
+
+    Raises:
+        FormatError: `path` is there already and `overwrite` is off, or the block created nothing.
+    """
+    path = Path(os.path.abspath(path))
+    if (path.exists() or path.is_symlink()) and not overwrite:
+        raise FormatError(f"{path} exists already. Choose another path, or pass overwrite=True to replace it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
+    try:
+        staged = folder / path.name
+        yield staged
+        if not staged.exists():
+            raise FormatError(f"{path}: nothing was written. This is a fault of the format's writer.")
+        if path.exists() or path.is_symlink():
+            # Between the two renames the target is absent for an instant, but the old one is still whole beside it.
+            os.rename(path, folder / ".replaced")
+        elif not overwrite and path.exists():
+            raise FormatError(f"{path} appeared meanwhile. Choose another path, or pass overwrite=True to replace it.")
+        os.rename(staged, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
