@@ -248,7 +248,7 @@ class ArrowStore(MinariStore):
         def read(file: Path) -> pa.ChunkedArray:
             if self.ending == "parquet":
                 dotted = ".".join([part, *map(str, path)])
-                table = pq.read_table(file, columns=[dotted], memory_map=True)
+                table = pq.ParquetFile(file, memory_map=True).read(columns=[dotted])
             else:
                 with pa.memory_map(str(file)) as source:  # the pages of other columns stay on disk
                     table = pa.ipc.open_file(source).read_all().select([part])
