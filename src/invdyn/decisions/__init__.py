@@ -1,1 +1,31 @@
-"""Placeholder."""
+"""What to do next: policies.
+
+| file | what | source |
+|---|---|---|
+| `config.py` | `PolicyConfig`: inputs, history, size, head | |
+| `policy.py` | `ClonedPolicy`: acts from a masked history of states or images | VPT, IDP |
+| `selection.py` | which steps count and how much, which episodes are held out | SS-ORL |
+| `cloning.py` | `fit_policy`: weighted behavioural cloning | VPT, IDP |
+| `comparison.py` | `compare_policies`: labelled only, inferred, oracle | SS-ORL, the two controls |
+
+VPT: arXiv 2206.11795. IDP: arXiv 2305.16985. SS-ORL: arXiv 2210.06518.
+"""
+
+from invdyn.decisions.cloning import FittedPolicy, cloning_loss, fit_policy
+from invdyn.decisions.comparison import PolicyComparison, compare_policies
+from invdyn.decisions.config import PolicyConfig
+from invdyn.decisions.policy import ClonedPolicy
+from invdyn.decisions.selection import choose_holdout, frame_sources, frame_weights
+
+__all__ = [
+    "ClonedPolicy",
+    "FittedPolicy",
+    "PolicyComparison",
+    "PolicyConfig",
+    "choose_holdout",
+    "cloning_loss",
+    "compare_policies",
+    "fit_policy",
+    "frame_sources",
+    "frame_weights",
+]
