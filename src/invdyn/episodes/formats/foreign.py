@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
@@ -15,7 +15,7 @@ from invdyn.episodes.episode import EpisodeRecord
 from invdyn.episodes.signal import Kind, Schema, Signal, SignalSpec, infer_kind
 from invdyn.errors import FormatError, SignalError
 
-__all__ = ["CONVENTIONAL", "ForeignSource", "MissingPolicy", "Naming", "complaint", "nominal_fps"]
+__all__ = ["CONVENTIONAL", "ForeignSource", "MissingPolicy", "Naming", "complaint", "nominal_fps", "spec_from_json"]
 
 MissingPolicy = Literal["refuse", "mask"]
 Values = tuple[Shaped[np.ndarray, "time ..."], Bool[np.ndarray, " time"] | None]
@@ -70,6 +70,12 @@ def nominal_fps(clock: Float64[np.ndarray, " time"], file: Path | str, episode: 
         )
     rate = 1.0 / step
     return round(rate, 3) if abs(rate - round(rate, 3)) < 1e-4 * rate else rate
+
+
+def spec_from_json(told: Mapping[str, Any]) -> SignalSpec:
+    """A spec out of parsed JSON (`dataclasses.asdict` the other way): lists are tuples."""
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+    return SignalSpec(**fields)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from jaxtyping import Float64
 
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.episode import EpisodeRecord, Span
-from invdyn.episodes.formats.foreign import ForeignSource, MissingPolicy, Values, complaint
+from invdyn.episodes.formats.foreign import ForeignSource, MissingPolicy, Values, complaint, spec_from_json
 from invdyn.episodes.formats.minari_spaces import leaves, parse
 from invdyn.episodes.formats.minari_stores import PADDED, ArrowStore, Hdf5Store, MinariStore
 from invdyn.episodes.formats.minari_write import CLOCK, OWN, write
@@ -258,11 +258,6 @@ def _store(folder: Path, metadata: Mapping[str, Any], file: Path) -> MinariStore
     )
 
 
-def _spec(told: Mapping[str, Any]) -> SignalSpec:
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
-    return SignalSpec(**fields)
-
-
 def _own(metadata: Mapping[str, Any], file: Path) -> tuple[list[SignalSpec], float, dict[str, str]] | None:
     """What `write` noted about the signals, or None for data of others."""
     told = metadata.get(OWN)
@@ -270,7 +265,7 @@ def _own(metadata: Mapping[str, Any], file: Path) -> tuple[list[SignalSpec], flo
         return None
     try:
         noted = json.loads(told)
-        specs = [_spec(one) for one in noted["signals"]]
+        specs = [spec_from_json(one) for one in noted["signals"]]
         return specs, float(noted["fps"]), noted["roots"]
     except (KeyError, TypeError, ValueError) as error:
         raise complaint(
