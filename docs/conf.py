@@ -27,13 +27,16 @@ suppress_warnings = ["ref.python", "autodoc.import_object"]
 def write_reference(folder: Path) -> None:
     """One page per room: the table of its docstring, then its files. Generated, so it cannot drift."""
     folder.mkdir(exist_ok=True)
-    rooms = sorted(m.name for m in pkgutil.iter_modules(invdyn.__path__) if m.ispkg and m.name not in ("cli", "studies"))
+    rooms = sorted(
+        m.name for m in pkgutil.iter_modules(invdyn.__path__) if m.ispkg and m.name not in ("cli", "studies")
+    )
     for room in rooms:
         package = importlib.import_module(f"invdyn.{room}")
         files = [m.name for m in pkgutil.walk_packages(package.__path__, f"invdyn.{room}.") if not m.ispkg]
         doc = (package.__doc__ or "").strip()
         body = "\n\n".join(
-            f"## {name.removeprefix(f'invdyn.{room}.')}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :noindex:\n```" for name in files
+            f"## {name.removeprefix(f'invdyn.{room}.')}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :noindex:\n```"
+            for name in files
         )
         page = folder / f"{room}.md"
         text = f"# {room}\n\n{doc}\n\n{body}\n"

@@ -64,7 +64,9 @@ class Convert:
         }
 
     def show(self, result: dict[str, Any]) -> None:
-        print(f"{result['target']}: {result['episodes']} episodes, {result['frames']} frames, {result['format']} format")
+        print(
+            f"{result['target']}: {result['episodes']} episodes, {result['frames']} frames, {result['format']} format"
+        )
 
     def exit_code(self, result: Any) -> int:
         return 0

@@ -73,7 +73,9 @@ def divergence_figure(
     return figure
 
 
-def coverage_figure(levels: Float[np.ndarray, " level"], measured: Float[np.ndarray, "level cause"], names: Sequence[str]) -> Figure:
+def coverage_figure(
+    levels: Float[np.ndarray, " level"], measured: Float[np.ndarray, "level cause"], names: Sequence[str]
+) -> Figure:
     """Share of true causes inside the interval against the level that was asked for."""
     figure, axes = _figure(4.6, 4.2)
     axis = axes[0, 0]

@@ -44,7 +44,13 @@ class Inspect:
             }
             if spec.name in found:
                 s = found[spec.name]
-                row |= {"present": s.count / max(data.frames, 1), "mean": s.mean, "std": s.std, "min": s.min, "max": s.max}
+                row |= {
+                    "present": s.count / max(data.frames, 1),
+                    "mean": s.mean,
+                    "std": s.std,
+                    "min": s.min,
+                    "max": s.max,
+                }
             signals.append(row)
         records = data.records()
         sources: Counter[str] = Counter()
@@ -84,7 +90,9 @@ class Inspect:
                     return flat
                 return number(flat[:3], 3) + (", …" if len(flat) > 3 else "")
 
-            shown = {k: first(row[k]) if k in ("mean", "std", "min", "max") else row.get(k) for k in columns if k in row}
+            shown = {
+                k: first(row[k]) if k in ("mean", "std", "min", "max") else row.get(k) for k in columns if k in row
+            }
             return shown | {"shape": "x".join(map(str, row["shape"])) or "1"}
 
         table([short(r) for r in result["signals"]], [c for c in columns if any(c in r for r in result["signals"])])

@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import importlib
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ def _stdout_for_data_only() -> Iterator[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN and no numpy: missing numbers become null."""
+    """JSON has no NaN, no infinity and no numpy: numbers that are none become null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
@@ -84,7 +85,7 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
-    if isinstance(value, float) and not (value - value == 0):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, (str, int, float, bool)):
         return value

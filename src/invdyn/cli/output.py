@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["note", "number", "table"]
+if TYPE_CHECKING:
+    from invdyn.episodes.signal import SignalSpec
+
+__all__ = ["component_names", "note", "number", "table"]
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -48,3 +51,8 @@ def note(message: str) -> None:
     from rich.console import Console
 
     Console(stderr=True, highlight=False).print(message, markup=False)
+
+
+def component_names(spec: SignalSpec) -> list[str]:
+    """Names of a signal's components, numbered where the recordings give none."""
+    return list(spec.names or (f"{spec.name}[{i}]" for i in range(spec.size)))

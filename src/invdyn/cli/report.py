@@ -32,7 +32,8 @@ th { background: var(--soft) } figure { margin: 1rem 0 } figure svg { max-width:
 {% for s in sections %}<section><h2>{{ s.title }}</h2>
 {% for p in s.text %}<p>{{ p }}</p>{% endfor %}
 {% if s.rows %}<table><tr>{% for c in s.columns %}<th>{{ c }}</th>{% endfor %}</tr>
-{% for r in s.rows %}<tr>{% for c in s.columns %}<td>{{ number(r.get(c)) }}</td>{% endfor %}</tr>{% endfor %}</table>{% endif %}
+{% for r in s.rows %}<tr>{% for c in s.columns %}<td>{{ number(r.get(c)) }}</td>{% endfor %}</tr>
+{% endfor %}</table>{% endif %}
 {% for f in s.figures %}<figure>{{ svg(f) | safe }}</figure>{% endfor %}
 </section>{% endfor %}
 <p class="foot">invdyn {{ version }}. {{ foot }}</p></body></html>
@@ -57,7 +58,11 @@ class Section:
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return buffer.getvalue().split("?>", 1)[-1].split(">", 1)[-1] if buffer.getvalue().startswith("<?xml") else buffer.getvalue()
+    return (
+        buffer.getvalue().split("?>", 1)[-1].split(">", 1)[-1]
+        if buffer.getvalue().startswith("<?xml")
+        else buffer.getvalue()
+    )
 
 
 def write_report(path: Path, title: str, lead: str, sections: Sequence[Section], foot: str = "") -> Path:

@@ -28,7 +28,9 @@ def parse_episodes(text: str, total: int) -> list[int]:
             else:
                 chosen.append(range(total)[int(part)])
         except ValueError:
-            raise ConfigError(f"episodes {text!r}: {part!r} is neither a number nor a range like 0:20, 20: or -5:.") from None
+            raise ConfigError(
+                f"episodes {text!r}: {part!r} is neither a number nor a range like 0:20, 20: or -5:."
+            ) from None
         except IndexError:
             raise ConfigError(f"episodes {text!r}: there is no episode {part}; the recordings have {total}.") from None
     if not chosen:

@@ -1,0 +1,57 @@
+"""`invdyn bench NAME`: our speed against a peer, measured in the same run on the same data."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from invdyn.cli.output import note, table
+from invdyn.errors import ConfigError, unknown_name
+
+__all__ = ["Bench"]
+
+
+def _folder() -> Path:
+    """`benchmarks/` of the checkout: benchmarks need peers installed and are not part of the package."""
+    for root in (Path.cwd(), *Path.cwd().parents, *Path(__file__).parents):
+        if (root / "benchmarks" / "data.py").is_file():
+            return root / "benchmarks"
+    raise ConfigError("the benchmarks stand in a checkout of invdyn, in benchmarks/; run this command inside one.")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Our speed next to a peer's. A ratio above 1 means ours is faster."""
+
+    name: tyro.conf.Positional[str]
+    """Which benchmark (a file of benchmarks/), or `all`."""
+    quick: bool = False
+    """Small sizes: checks that it runs, the figures mean little."""
+    json: bool = False
+    """One JSON array of rows {name, ours, peer, unit, ratio, note} on stdout."""
+
+    def run(self) -> list[dict[str, Any]]:
+        folder = _folder()
+        known = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+        if self.name != "all" and self.name not in known:
+            raise unknown_name("benchmark", self.name, [*known, "all"])
+        rows: list[dict[str, Any]] = []
+        for name in known if self.name == "all" else [self.name]:
+            note(f"bench {name} ...")
+            spec = importlib.util.spec_from_file_location(f"invdyn_bench_{name}", folder / f"{name}.py")
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            rows += module.run(quick=self.quick)
+        return rows
+
+    def show(self, result: list[dict[str, Any]]) -> None:
+        table(result, ["name", "ours", "peer", "unit", "ratio", "note"])
+
+    def exit_code(self, result: Any) -> int:
+        return 0

@@ -1,0 +1,93 @@
+"""`invdyn fit DATA --out MODEL`: an inverse model from the episodes whose causes are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from invdyn.actions import InverseConfig
+from invdyn.actions.fit import default_trainer
+from invdyn.cli.output import component_names, number, table
+from invdyn.cli.selection import parse_episodes
+from invdyn.training import TrainerConfig
+
+__all__ = ["Fit"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit an inverse model on the labelled episodes, score it on episodes left out, calibrate its intervals.
+
+    Every labelled episode is left out once (in `--folds` groups): its errors give the score and the width of the intervals.
+    The model that is kept is then trained on all of them.
+    """
+
+    data: tyro.conf.Positional[Path]
+    """Recordings, some of them with the cause."""
+    out: Path
+    """Folder for the model, `model.safetensors` + `config.json` + `calibration.json`."""
+    episodes: str = "all"
+    """Use only these episodes (labelled or not): `all`, `0:20`, ..."""
+    model: InverseConfig = field(default_factory=InverseConfig)
+    """The model."""
+    trainer: TrainerConfig = field(default_factory=default_trainer)
+    """The training."""
+    level: float = 0.9
+    """Coverage of the intervals."""
+    folds: int = 5
+    """Groups of labelled episodes left out in turn."""
+    seed: int = 0
+    """Of weights, batches and folds."""
+    json: bool = False
+    """One JSON object on stdout."""
+
+    def run(self) -> dict[str, Any]:
+        from invdyn.actions.calibrated import fit_calibrated
+        from invdyn.episodes import open_dataset
+
+        data = open_dataset(self.data)
+        data = data[parse_episodes(self.episodes, len(data))]
+        fitted = fit_calibrated(
+            data,
+            self.model,
+            trainer=self.trainer,
+            level=self.level,
+            folds=self.folds,
+            folder=self.out,
+            progress=True,
+            seed=self.seed,
+        )
+        found = fitted.crossed.predictions
+        lower, upper = fitted.calibration.interval(found.point, found.spread)
+        spec = data.schema[self.model.target]
+        return {
+            "model": str(self.out),
+            "episodes": fitted.calibration.n_episodes,
+            "steps": len(found),
+            "names": component_names(spec),
+            "unit": spec.unit,
+            "r2": float(fitted.r2.mean()),
+            "r2_per_dim": fitted.r2,
+            "level": self.level,
+            "half_width": (upper - lower).mean(0) / 2,
+            "coverage": fitted.coverage.per_dim,
+            "guarantee": fitted.calibration.guarantee,
+            "seed": self.seed,
+        }
+
+    def show(self, result: dict[str, Any]) -> None:
+        print(f"{result['model']}: fitted on {result['episodes']} labelled episodes ({result['steps']} steps)")
+        names = result["names"]
+        rows = [
+            {"cause": n, "R2 (left out)": float(r), "interval half-width": float(w), "coverage": float(c)}
+            for n, r, w, c in zip(names, result["r2_per_dim"], result["half_width"], result["coverage"], strict=True)
+        ]
+        table(rows)
+        print(f"mean R2 on episodes left out: {number(result['r2'])}")
+        print(f"intervals at {result['level']:g}: {result['guarantee']}")
+
+    def exit_code(self, result: Any) -> int:
+        return 0
