@@ -57,7 +57,7 @@ class Statistics:
 
 
 def subsample(length: int) -> np.ndarray:
-    """The pictures of an episode that are looked at: clip(n^0.75, 100, 10,000) of them, evenly spaced (formats.md 1.7)."""
+    """The pictures of an episode that are looked at: clip(n^0.75, 100, 10,000), evenly spaced (formats.md 1.7)."""
     wanted = min(length, int(np.clip(length**0.75, 100, 10_000)))
     return np.unique(np.round(np.linspace(0, length - 1, wanted)).astype(np.int64)) if length else np.arange(0)
 
@@ -95,7 +95,8 @@ def _of_pictures(values: np.ndarray, spec: SignalSpec) -> Statistics:
     exact = pixels.astype(np.float64) / scale
     quantiles = np.quantile(exact, list(QUANTILES.values()), axis=0)
     parts = [exact.min(0), exact.max(0), exact.mean(0), exact.std(0)]
-    return _make(*(p.reshape(shape) for p in parts), quantiles.reshape(len(QUANTILES), *shape), len(values))
+    least, most, mean, std = (p.reshape(shape) for p in parts)
+    return _make(least, most, mean, std, quantiles.reshape(len(QUANTILES), *shape), len(values))
 
 
 def _of_histogram(counts: np.ndarray, pictures: int) -> Statistics:
@@ -117,7 +118,8 @@ def _of_histogram(counts: np.ndarray, pictures: int) -> Statistics:
         quantiles.append(low + (high - low) * (place - np.floor(place)))
     shape = (-1, 1, 1)
     parts = [value(np.zeros(len(counts))), value(last), mean, std]
-    return _make(*(p.reshape(shape) for p in parts), np.stack(quantiles).reshape(len(QUANTILES), *shape), pictures)
+    least, most, mean, std = (p.reshape(shape) for p in parts)
+    return _make(least, most, mean, std, np.stack(quantiles).reshape(len(QUANTILES), *shape), pictures)
 
 
 def _make(least: Any, most: Any, mean: Any, std: Any, quantiles: np.ndarray, count: int) -> Statistics:

@@ -74,14 +74,15 @@ class VideoReader:
             size = (context.height, context.width)
             if size != tuple(shape[:2]):
                 raise FormatError(
-                    f"{self.where}: frames are {size[0]} x {size[1]}, the metadata says {shape[0]} x {shape[1]}. Correct the shape in meta/info.json."
+                    f"{self.where}: frames are {size[0]} x {size[1]}, the metadata says {shape[0]} x {shape[1]}. "
+                    "Correct the shape in meta/info.json."
                 )
         except FormatError:
             self._container.close()
             raise
         self._stream.thread_type = "AUTO"  # frame and slice threads: without it PyAV decodes on one core
         self._format = "rgb24" if shape[2] == 3 else "gray"
-        self._base = self._stream.time_base
+        self._base: Any = self._stream.time_base
         self.frames = int(self._stream.frames)
         self._frames: Iterator[Any] | None = None
         self._held: Any = None  # decoded, later than what was asked so far
@@ -139,7 +140,8 @@ class VideoReader:
             break
         told = f"the nearest is {nearest:.4g} s away" if np.isfinite(nearest) else "the file ends before it"
         raise FormatError(
-            f"{self.where}: no frame at {time:.4f} s ({told}, allowed {tolerance:g} s). The file is cut off, or its frame "
+            f"{self.where}: no frame at {time:.4f} s ({told}, allowed {tolerance:g} s). The file is cut off, or "
+            "its frame "
             "rate is not the one in meta/info.json."
         )
 
@@ -235,7 +237,7 @@ def _encoder(codec: str, lossless: bool, height: int, width: int) -> tuple[str, 
 
 
 def join_clips(path: Path, clips: Iterable[Path], lengths: Iterable[int], fps: float) -> None:
-    """Put clips of one camera one after the other, by copying their packets; clip k starts at sum(lengths[:k]) / fps."""
+    """Put clips of one camera end to end by copying their packets; clip k starts at sum(lengths[:k]) / fps."""
     clips, lengths = list(clips), list(lengths)
     rate = rate_of(fps)
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as target:
@@ -245,12 +247,10 @@ def join_clips(path: Path, clips: Iterable[Path], lengths: Iterable[int], fps: f
             with av.open(str(clip)) as source:
                 origin = source.streams.video[0]
                 if stream is None:
-                    stream = target.add_stream_from_template(
-                        origin, opaque=True
-                    )  # packets are copied, no codec is needed
+                    stream = target.add_stream_from_template(origin, opaque=True)  # packets only, no codec
                 offset = Fraction(done) / rate
                 for packet in source.demux(origin):
-                    if packet.dts is None:
+                    if packet.dts is None or packet.pts is None:  # the end of the file
                         continue
                     base = packet.time_base
                     shift = round(offset / base)

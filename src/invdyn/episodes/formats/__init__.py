@@ -8,8 +8,8 @@
 | `tables.py` | plain CSV, Parquet and NPZ files or folders |
 | `atomic.py` | files and folders that appear whole or not at all |
 
-A format module has `open(path, **options) -> Dataset` and, where it can be written, `write(dataset, path, **options)`, which
-makes `path` (a file or a folder) in a fresh folder.
+A format module has `open(path, **options) -> Dataset` and, where it can be written, `write(dataset, path, **options)`,
+which makes `path` (a file or a folder) in a fresh folder.
 """
 
 from __future__ import annotations
@@ -61,8 +61,13 @@ def open_dataset(path: Path | str, *, format: str | None = None, **options: Any)
 
 
 def write_dataset(
-    dataset: Dataset, path: Path | str, *, format: str = "lerobot", overwrite: bool = False, **options: Any
-) -> Path:  # noqa: A002
+    dataset: Dataset,
+    path: Path | str,
+    *,
+    format: str = "lerobot",  # noqa: A002
+    overwrite: bool = False,
+    **options: Any,
+) -> Path:
     """Write recordings; `path` appears complete or not at all.
 
     Args:
@@ -113,7 +118,8 @@ def detect_format(path: Path | str) -> str:
     elif not path.exists():
         raise FormatError(f"{path} does not exist. Check the path.")
     raise FormatError(
-        f"{path}: no format recognised. Expected a LeRobot folder (meta/info.json), a Minari folder (data/metadata.json), a robomimic "
+        f"{path}: no format recognised. Expected a LeRobot folder (meta/info.json), a Minari folder "
+        "(data/metadata.json), a robomimic "
         ".hdf5 file, or .csv, .parquet, .npz files."
     )
 

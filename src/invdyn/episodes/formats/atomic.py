@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def appearing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A path to create (file or folder) in a fresh temporary folder; what was made there is renamed to `path` at the end.
+    """A path to create, file or folder, in a fresh temporary folder; at the end it is renamed to `path`.
 
     Raises:
         FormatError: `path` is there already and `overwrite` is off, or the block created nothing.

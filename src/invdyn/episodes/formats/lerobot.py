@@ -7,12 +7,12 @@
 | `lerobot_columns.py` | values as Arrow columns, and back |
 | `lerobot_files.py`, `lerobot_source.py` | open data files; reading one column of one episode |
 | `lerobot_shards.py`, `lerobot_merge.py` | one episode as a stand-alone file; the dataset made of them |
-| `lerobot_index.py`, `lerobot_videos.py` | writing the episode table and the tasks; joining or taking over video files |
+| `lerobot_index.py`, `lerobot_videos.py` | writing the tables; joining or taking over video files |
 | `lerobot_writer.py`, `lerobot_options.py` | episodes one after the other; how to write |
 
-What LeRobot has no place for stands beside, where other readers ignore it: bool columns `mask.<signal>` where values are
-missing (floats hold NaN there, whole numbers 0, text is empty, pictures are black), `clock.timestamp` (float64) where time
-is not frame / fps, `meta/invdyn.json` (fps, shapes, units, kinds, names, bounds, encodings), and the columns
+What LeRobot has no place for stands beside, where other readers ignore it: bool columns `mask.<signal>` where values
+are missing (floats hold NaN there, whole numbers 0, text is empty, pictures are black), `clock.timestamp` (float64)
+where time is not frame / fps, `meta/invdyn.json` (fps, shapes, units, kinds, names, bounds, encodings), and the columns
 `invdyn/metadata`, `invdyn/spans` (JSON text) and `invdyn/absent` (names) of the episode table.
 """
 

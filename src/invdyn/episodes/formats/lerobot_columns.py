@@ -166,7 +166,8 @@ def _pictures(spec: SignalSpec, column: pa.Array, where: str) -> tuple[np.ndarra
         data = row["bytes"].as_py()
         if data is None:
             raise FormatError(
-                f"{where}, step {step}: the picture is only named ({row['path'].as_py()!r}), not stored. Embed the picture bytes."
+                f"{where}, step {step}: the picture is only named ({row['path'].as_py()!r}), not stored. Embed "
+                "the picture bytes."
             )
         try:
             with Image.open(io.BytesIO(data)) as picture:
@@ -176,13 +177,12 @@ def _pictures(spec: SignalSpec, column: pa.Array, where: str) -> tuple[np.ndarra
                         f"{where}, step {step}: the picture is {picture.size[1]} x {picture.size[0]}, expected "
                         f"{height} x {width}. Correct the shape in meta/info.json or resize the pictures."
                     )
-                if picture.mode not in modes:
-                    if spec.dtype == "uint16":
-                        raise FormatError(
-                            f"{where}, step {step}: the picture has mode {picture.mode}, expected 16-bit grey."
-                        )
-                    picture = picture.convert(modes[0])
-                values[step] = np.asarray(picture).reshape(spec.shape)
+                if picture.mode not in modes and spec.dtype == "uint16":
+                    raise FormatError(
+                        f"{where}, step {step}: the picture has mode {picture.mode}, expected 16-bit grey."
+                    )
+                pixels = picture if picture.mode in modes else picture.convert(modes[0])
+                values[step] = np.asarray(pixels).reshape(spec.shape)
         except FormatError:
             raise
         except Exception as error:  # Pillow raises many kinds for broken bytes

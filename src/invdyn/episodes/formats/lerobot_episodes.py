@@ -175,7 +175,8 @@ def read_episodes(info: LeRobotInfo) -> EpisodeTable:
     if len(wrong):
         at = int(wrong[0])
         raise FormatError(
-            f"{folder}, episode {at}: rows {first_row[at]} to {column['dataset_to_index'][at]} do not fit its length {lengths[at]} and the "
+            f"{folder}, episode {at}: rows {first_row[at]} to {column['dataset_to_index'][at]} do not fit its "
+            f"length {lengths[at]} and the "
             f"episodes before it ({stop[at] - lengths[at]} to {stop[at]} expected). Write the episode table again."
         )
     chunk, file = column["data/chunk_index"], column["data/file_index"]
@@ -211,7 +212,8 @@ def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> np.ndarray:
     kind_fits = pa.types.is_floating(column.type) if seconds else pa.types.is_integer(column.type)
     if column.null_count or not kind_fits:
         raise FormatError(
-            f"{path}: column {name!r} is {column.type} with {column.null_count} empty rows, expected numbers. Write it again."
+            f"{path}: column {name!r} is {column.type} with {column.null_count} empty rows, expected numbers. "
+            "Write it again."
         )
     values: np.ndarray = column.to_numpy().astype(np.float64 if seconds else np.int64)
     wrong = np.flatnonzero(~np.isfinite(values) | (values < 0) | (values > MOST_FRAMES))
@@ -226,12 +228,14 @@ def _check(info: LeRobotInfo, where: Path, index: np.ndarray, lengths: np.ndarra
     """The table against the totals of info.json."""
     if len(lengths) != info.episodes or int(lengths.sum()) != info.frames:
         raise FormatError(
-            f"{where} lists {len(lengths)} episodes with {int(lengths.sum())} frames, {info.file} says {info.episodes} with "
+            f"{where} lists {len(lengths)} episodes with {int(lengths.sum())} frames, {info.file} says "
+            f"{info.episodes} with "
             f"{info.frames}. A part is missing: copy the folder again."
         )
     wrong = np.flatnonzero((index != np.arange(len(index))) | (lengths < 1))
     if len(wrong):
         at = int(wrong[0])
         raise FormatError(
-            f"{where}: row {at} is episode {index[at]} of length {lengths[at]}, expected episode {at} with steps. Write it again."
+            f"{where}: row {at} is episode {index[at]} of length {lengths[at]}, expected episode {at} with steps. "
+            "Write it again."
         )

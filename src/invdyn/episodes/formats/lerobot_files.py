@@ -69,7 +69,8 @@ class DataFile:
             ) from error
         if footer.num_rows != rows:
             raise FormatError(
-                f"{path} has {footer.num_rows} rows, the episode table says {rows}. One of them is from another version: copy both again."
+                f"{path} has {footer.num_rows} rows, the episode table says {rows}. One of them is from another "
+                "version: copy both again."
             )
         counts = [footer.row_group(g).num_rows for g in range(footer.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -94,11 +95,13 @@ class DataFile:
             kind = self._types.get(spec.name)
             if kind is None:
                 raise FormatError(
-                    f"{self.path}: signal {spec.name!r} has no column. Remove it from meta/info.json or write the file again."
+                    f"{self.path}: signal {spec.name!r} has no column. Remove it from meta/info.json or write the "
+                    "file again."
                 )
             if not _fits(kind, spec):
                 raise FormatError(
-                    f"{self.path}: signal {spec.name!r} is {kind} in the file, {spec.dtype} of shape {spec.shape} in the metadata. "
+                    f"{self.path}: signal {spec.name!r} is {kind} in the file, {spec.dtype} of shape {spec.shape} "
+                    "in the metadata. "
                     "Correct meta/info.json or write the file again."
                 )
         for name in [mask_name(n) for n in info.masked] + [CLOCK] * info.clock:
@@ -158,7 +161,7 @@ def _leaf_count(kind: pa.DataType) -> int:
 
 
 def _fits(kind: pa.DataType, spec: SignalSpec) -> bool:
-    """Whether a column of this type can hold the signal; numbers may stand narrower than the metadata says, never wider."""
+    """Whether a column of this type can hold the signal; numbers may stand narrower than told, never wider."""
     if is_png(spec):
         return pa.types.is_struct(kind) and {kind.field(i).name for i in range(kind.num_fields)} >= {"bytes", "path"}
     depth, size = 0, None

@@ -1,4 +1,4 @@
-"""Writing the tables of `meta/`: one row per episode, and the tasks (formats.md 1.5, 1.6)."""
+"""Writing the tables: data files, one row per episode, the tasks (formats.md 1.4 to 1.6)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from invdyn.episodes.formats.lerobot_episodes import ABSENT, METADATA, SPANS
+from invdyn.episodes.formats.lerobot_info import DATA_PATH, expand
 from invdyn.episodes.formats.lerobot_options import LeRobotOptions
 from invdyn.episodes.formats.lerobot_shards import Shard
 from invdyn.episodes.formats.lerobot_videos import Places
 from invdyn.episodes.statistics import QUANTILES, Statistics, combine
 
-__all__ = ["DEFAULTS", "EpisodeRows", "write_tasks"]
+__all__ = ["DEFAULTS", "EpisodeRows", "RollingData", "write_tasks"]
 
 DEFAULTS = {
     "timestamp": pa.float32(),
@@ -28,6 +29,39 @@ DEFAULTS = {
 """The columns that every LeRobotDataset has, last."""
 BATCH = 500
 """Episodes written, and statistics combined, at once."""
+
+
+class RollingData:
+    """The data files: one row group per episode, a new file when the size limit would be passed."""
+
+    def __init__(self, root: Path, schema: pa.Schema, options: LeRobotOptions) -> None:
+        self.root, self.schema, self.options = root, schema, options
+        self._number = -1
+        self._writer: pq.ParquetWriter | None = None
+        self._sink: Any = None
+
+    def add(self, table: pa.Table, size: int) -> tuple[int, int]:
+        """Write one episode that took `size` bytes in its shard; gives (chunk, file)."""
+        if self._writer is not None and self._sink.tell() + size > self.options.data_mb * 1e6:
+            self.close()
+        if self._writer is None:
+            self._number += 1
+            chunk, file = divmod(self._number, self.options.chunk_files)
+            path = expand(self.root, DATA_PATH, chunk_index=chunk, file_index=file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._sink = pa.OSFile(str(path), "wb")
+            # Statistics of the index columns only: readers filter by them, and pictures have none worth keeping.
+            self._writer = pq.ParquetWriter(
+                self._sink, self.schema, compression="snappy", use_dictionary=True, write_statistics=list(DEFAULTS)
+            )
+        self._writer.write_table(table, row_group_size=max(len(table), 1))
+        return divmod(self._number, self.options.chunk_files)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._sink.close()
+        self._writer = None
 
 
 class EpisodeRows:
@@ -144,7 +178,10 @@ def _schema(measured: Mapping[str, Mapping[str, Any]], places: Mapping[str, Plac
 
 
 def write_tasks(path: Path, tasks: Sequence[str]) -> None:
-    """`meta/tasks.parquet` as pandas writes a frame indexed by the text: without its metadata LeRobot takes row numbers for tasks."""
+    """`meta/tasks.parquet` as pandas writes a frame indexed by the text.
+
+    Without the pandas metadata LeRobot takes row numbers for tasks (formats.md 1.5).
+    """
     columns = [
         {
             "name": "task_index",

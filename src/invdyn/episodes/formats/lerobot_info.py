@@ -25,7 +25,7 @@ VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.m
 CLOCK = "clock.timestamp"
 """The column of the true float64 clock, where it is not frame_index / fps."""
 PLACEHOLDERS = {"chunk_index", "file_index", "video_key", "episode_chunk", "episode_index"}
-KNOWN = set(
+KNOWN = frozenset(
     [
         "codebase_version",
         "robot_type",
@@ -46,7 +46,7 @@ KNOWN = set(
     ]
 )
 MOST_BYTES, MOST_FRAMES = 2**31, 2**40
-"""No step of a signal and no dataset is larger than this; metadata that says so is refused before anything is allocated."""
+"""No step of a signal and no dataset is larger; metadata that says so is refused before anything is allocated."""
 
 
 def mask_name(name: str) -> str:
@@ -223,7 +223,8 @@ def _specs(file: Path, features: Mapping[str, Any], own_file: Path, own: Any) ->
             )
         if spec.size != math.prod(shape):
             raise FormatError(
-                f"{where} has shape {list(shape)}, but {own_file} says {list(spec.shape)}. Delete {own_file.name} to read "
+                f"{where} has shape {list(shape)}, but {own_file} says {list(spec.shape)}. Delete {own_file.name} "
+                "to read "
                 "the folder as plain LeRobot."
             )
         if spec.encoding == "array" and spec.dtype != feature.get("dtype"):

@@ -1,26 +1,26 @@
-"""`merge_shards`: a LeRobotDataset v3.0 out of one shard per episode, byte for byte the same whatever order they came in."""
+"""`merge_shards`: a LeRobotDataset v3.0 out of one shard per episode, the same bytes whatever order they came in."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.formats.atomic import appearing
 from invdyn.episodes.formats.lerobot_columns import column_type, encode_column
-from invdyn.episodes.formats.lerobot_index import DEFAULTS, EpisodeRows, write_tasks
+from invdyn.episodes.formats.lerobot_index import DEFAULTS, EpisodeRows, RollingData, write_tasks
 from invdyn.episodes.formats.lerobot_info import CLOCK, DATA_PATH, VIDEO_PATH, expand, mask_name, own_json
 from invdyn.episodes.formats.lerobot_options import LeRobotOptions
 from invdyn.episodes.formats.lerobot_shards import Shard, check_schema, clip_path, digest, read_shard, shard_path
 from invdyn.episodes.formats.lerobot_videos import Places, join_camera, take_over_camera
 from invdyn.episodes.signal import Schema, SignalSpec
+from invdyn.episodes.statistics import signal_statistics
 from invdyn.episodes.video import video_facts
 from invdyn.errors import FormatError
 
@@ -65,7 +65,8 @@ def write_dataset_folder(
         shard, _ = read_shard(folder, index, rows=False)
         if shard.digest != expected:
             raise FormatError(
-                f"{shard_path(folder, index)} was written for another schema or with other options. Delete it and write it again."
+                f"{shard_path(folder, index)} was written for another schema or with other options. Delete it and "
+                "write it again."
             )
         shards.append(shard)
     masked = {name for s in shards for name in (*s.absent, *s.partial)}
@@ -86,16 +87,15 @@ def write_dataset_folder(
             places[spec.name] = take_over_camera(root, spec, videos_from, episodes, schema.fps, options)
     rows = EpisodeRows(root, layout.features, places, options)
     first = 0
-    chunks = _rolling(root, layout.arrow, options)
-    next(chunks)
+    data = RollingData(root, layout.arrow, options)
     for index, shard in enumerate(shards):
         _, table = read_shard(folder, index)
         assert table is not None
         whole = layout.complete(table, shard, index, first, number[shard.task])
-        place = chunks.send((whole, shard_path(folder, index).stat().st_size))
+        place = data.add(whole, shard_path(folder, index).stat().st_size)
         rows.add(index, shard, first, place, layout.statistics(shard, whole))
         first += shard.length
-    chunks.close()
+    data.close()
     totals = rows.close()
     write_tasks(root / "meta" / "tasks.parquet", tasks)
     _write_json(root / "meta" / "stats.json", totals)
@@ -156,48 +156,10 @@ class _Layout:
         for name, feature in self.features.items():
             if name not in self.schema:
                 spec = SignalSpec("column", (), feature["dtype"], "state")
-                values = table[name].to_numpy()
-                known = _statistics(spec, values)
-                found[name] = known
+                known = signal_statistics(spec, table[name].to_numpy())
+                assert known is not None  # an episode has at least one step
+                found[name] = known.json()
         return found
-
-
-def _statistics(spec: SignalSpec, values: np.ndarray) -> dict[str, Any]:
-    from invdyn.episodes.statistics import signal_statistics
-
-    found = signal_statistics(spec, values)
-    assert found is not None
-    return found.json()
-
-
-def _rolling(root: Path, schema: pa.Schema, options: LeRobotOptions) -> Iterator[Any]:
-    """A coroutine that takes (table, bytes it took in its shard), writes it as one row group, and gives back (chunk, file)."""
-    number, writer, sink = -1, None, None
-    plain = [n for n in DEFAULTS]
-    place: Any = None
-    try:
-        while True:
-            table, size = yield place
-            if writer is not None and sink.tell() + size > options.data_mb * 1e6:
-                writer.close()
-                sink.close()
-                writer = None
-            if writer is None:
-                number += 1
-                chunk, file = divmod(number, options.chunk_files)
-                path = expand(root, DATA_PATH, chunk_index=chunk, file_index=file)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                sink = pa.OSFile(str(path), "wb")
-                # Statistics of the index columns only: readers filter by them, and pictures have none worth keeping.
-                writer = pq.ParquetWriter(
-                    sink, schema, compression="snappy", use_dictionary=True, write_statistics=plain
-                )
-            writer.write_table(table, row_group_size=max(len(table), 1))
-            place = divmod(number, options.chunk_files)
-    finally:
-        if writer is not None:
-            writer.close()
-            sink.close()
 
 
 def _feature(spec: SignalSpec, nested: bool) -> dict[str, Any]:

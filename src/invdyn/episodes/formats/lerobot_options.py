@@ -33,7 +33,7 @@ class LeRobotOptions:
     robot_type: str | None = None
     """Free text for `info.json`."""
     matrices: Literal["flat", "nested"] = "flat"
-    """Values of two and more dimensions: flattened (fast; Rerun shows them), or as LeRobot's nested lists (2 to 5 dimensions)."""
+    """Values of two and more dimensions: flattened (fast; Rerun shows them), or LeRobot's nested lists (2 to 5)."""
 
     def __post_init__(self) -> None:
         if self.codec not in ("auto", "av1", "h264"):

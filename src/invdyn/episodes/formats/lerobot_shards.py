@@ -1,7 +1,7 @@
 """One episode as a stand-alone shard: the unit of interrupted and distributed writing.
 
-`write_shard` is a pure function of its arguments and commits by one rename, so a shard is there and complete or not there
-at all, and writing it again gives the same bytes. `merge_shards` (lerobot_merge.py) makes the dataset of them.
+`write_shard` is a pure function of its arguments and commits by one rename, so a shard is there and complete or not
+there at all, and writing it again gives the same bytes. `merge_shards` (lerobot_merge.py) makes the dataset of them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def check_schema(schema: Schema) -> None:
         check_storable(spec)
         if spec.name == CLOCK or (spec.name.startswith("mask.") and spec.name.removeprefix("mask.") in schema):
             raise FormatError(
-                f"signal {spec.name!r}: this name is taken by the column that the dataset format needs itself. Rename the signal."
+                f"signal {spec.name!r}: this name is taken by the column that the dataset format needs itself. "
+                "Rename the signal."
             )
 
 
@@ -103,7 +104,7 @@ def write_shard(
         folder: where the shards of one dataset are gathered; made if missing.
         index: the episode's number in the final dataset.
         schema: of the final dataset; it has every signal of the episode.
-        videos_from: take the videos of its episode `index` over at the merge: cameras are neither decoded nor encoded here.
+        videos_from: its episode `index` has the videos, which the merge takes over: no camera is encoded here.
 
     Raises:
         FormatError: names the episode and the signal that cannot be written, and why.
@@ -218,7 +219,7 @@ def _check_episode(episode: Episode, schema: Schema, where: str) -> None:
 
 
 def _complete(episode: Episode, spec: SignalSpec, where: str) -> Signal | None:
-    """The signal with a fixed filling (NaN, zero, empty text) where it is missing; None when it is missing everywhere."""
+    """The signal with NaN, zero or an empty text where it is missing; None when it is missing everywhere."""
     if spec.name not in episode:
         return None
     signal = episode[spec.name]
@@ -236,7 +237,8 @@ def _complete(episode: Episode, spec: SignalSpec, where: str) -> Signal | None:
         wrong = np.flatnonzero(~finite & (True if valid is None else valid))
         if len(wrong):
             raise FormatError(
-                f"{where}, signal {spec.name!r}, step {wrong[0]}: {values[wrong[0]].ravel()[:8].tolist()} is not finite. Mark the step as "
+                f"{where}, signal {spec.name!r}, step {wrong[0]}: {values[wrong[0]].ravel()[:8].tolist()} is not "
+                "finite. Mark the step as "
                 "missing (Signal.valid) or correct the value."
             )
     if spec.is_text:

@@ -83,7 +83,8 @@ class LeRobotSource:
         )  # the table does not name the task
         if not 0 <= number < len(self.table.tasks):
             raise FormatError(
-                f"{self.root}, episode {index}: task_index {number} of {len(self.table.tasks)} tasks. Correct meta/tasks."
+                f"{self.root}, episode {index}: task_index {number} of {len(self.table.tasks)} tasks. Correct "
+                "meta/tasks."
             )
         return replace(record, task=self.table.tasks[number])
 
@@ -102,7 +103,8 @@ class LeRobotSource:
             if len(wrong):
                 at = int(wrong[0])
                 raise FormatError(
-                    f"{where}, step {at}: time {clock[at]} s does not come after the step before it. Sort the rows by time and drop repeated ones."
+                    f"{where}, step {at}: time {clock[at]} s does not come after the step before it. Sort the "
+                    "rows by time and drop repeated ones."
                 )
             return clock
         # float32 seconds are this coarse (formats.md 1.4)
@@ -112,7 +114,8 @@ class LeRobotSource:
         if len(wrong):
             at = int(wrong[0])
             raise FormatError(
-                f"{where}, step {at}: time {clock[at]:.6g} s, but frame {at} at {self.schema.fps:g} fps is {regular[at]:.6g} s. Correct fps in "
+                f"{where}, step {at}: time {clock[at]:.6g} s, but frame {at} at {self.schema.fps:g} fps is "
+                f"{regular[at]:.6g} s. Correct fps in "
                 'meta/info.json, or open it with clock="column" (believe the column) or clock="ignore".'
             )
         return regular
@@ -144,7 +147,8 @@ class LeRobotSource:
         wrong = np.flatnonzero(~finite & (True if valid is None else valid))
         if len(wrong) and self.nan == "refuse":
             raise FormatError(
-                f"{where}, step {start + int(wrong[0])}: not a finite number, and no column {mask_name(spec.name)!r} says that it is missing "
+                f"{where}, step {start + int(wrong[0])}: not a finite number, and no column "
+                f"{mask_name(spec.name)!r} says that it is missing "
                 f'there. Open the dataset with nan="mask" to take such steps ({len(wrong)} here) as missing.'
             )
         return values, finite if valid is None else finite & valid

@@ -1,4 +1,4 @@
-"""The episode table of LeRobotDataset v2.1 and v2.0: JSON lines, one data and one video file per episode (formats.md 1.11)."""
+"""The episode table of LeRobotDataset v2.1 and v2.0: JSON lines, files per episode (formats.md 1.11)."""
 
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ def video_origin(dataset: Dataset, index: int, spec: SignalSpec) -> tuple[LeRobo
         )
     if spec.name not in dataset[index] and source.has(inner, spec):
         raise FormatError(
-            f"{where}: hidden in the dataset to take videos from, but its file would show it. Write without videos_from."
+            f"{where}: hidden in the dataset to take videos from, but its file would show it. Write without "
+            "videos_from."
         )
     return source, inner
 
@@ -88,14 +89,15 @@ def video_origin(dataset: Dataset, index: int, spec: SignalSpec) -> tuple[LeRobo
 def taken_over(
     dataset: Dataset, index: int, spec: SignalSpec, length: int
 ) -> tuple[Statistics | None, np.ndarray | None]:
-    """Of a video that is taken over: statistics of a few decoded frames (the source's own are not trusted), and its mask.
+    """Of a video taken over: statistics of a few decoded frames (the source's own are not trusted), and its mask.
 
     No statistics means that the episode lacks the signal.
     """
     source, inner = video_origin(dataset, index, spec)
     if int(source.lengths[inner]) != length:
         raise FormatError(
-            f"episode {index}, signal {spec.name!r}: {length} steps, but the video to take over has {source.lengths[inner]}. "
+            f"episode {index}, signal {spec.name!r}: {length} steps, but the video to take over has "
+            f"{source.lengths[inner]}. "
             "Write without videos_from."
         )
     if not source.has(inner, spec):
@@ -127,7 +129,8 @@ def take_over_camera(
             numbers[path] = len(numbers)
             if not path.is_file():
                 raise FormatError(
-                    f"{path} (episode {inner}, signal {spec.name!r}): the video file is missing. Copy it again from the source."
+                    f"{path} (episode {inner}, signal {spec.name!r}): the video file is missing. Copy it again "
+                    "from the source."
                 )
             shutil.copyfile(path, _file(root, spec.name, numbers[path], options))
         chunk[index], file[index] = divmod(numbers[path], options.chunk_files)

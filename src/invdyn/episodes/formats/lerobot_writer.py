@@ -27,8 +27,8 @@ class LeRobotWriter:
         path: the folder to make.
         schema: of the dataset.
         options: how.
-        videos_from: a LeRobotDataset on disk (or a view of one) whose episode i has the videos of the i-th episode added: its
-            video files are taken over unchanged, nothing is encoded again.
+        videos_from: a LeRobotDataset on disk (or a view of one) whose episode i has the videos of the i-th episode
+            added: its video files are taken over unchanged, nothing is encoded again.
         overwrite: replace an existing `path`.
 
     Raises:
