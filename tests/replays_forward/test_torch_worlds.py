@@ -10,6 +10,7 @@ import torch
 
 from invdyn.worlds.pendulum import Pendulum
 from invdyn.worlds.point2d import Point2d, Point2dConfig
+from invdyn.worlds.push2d import Push2d
 from invdyn.worlds.torch_world import Quality, TorchWorld
 
 Make = Callable[[int], TorchWorld[Any]]
@@ -21,6 +22,10 @@ WORLDS: dict[str, Make] = {
         batch, obstacle=0.1, goal_speed=0.03, goal_visible=True, distractor="moving"
     ),
     "point2d first order": lambda batch: Point2d(batch, config=Point2dConfig.first_order()),
+    "push2d": lambda batch: Push2d(batch),
+    "push2d chain": lambda batch: Push2d(batch, chain=3, palettes=("A", "B", "C", "D"), movers=2, obstacle=True),
+    "push2d targets": lambda batch: Push2d(batch, goal="targets", discs=2),
+    "push2d reach": lambda batch: Push2d(batch, goal="reach"),
 }
 NOISY = Quality(gain=0.9, noise=0.3, random=0.1)
 every_world = pytest.mark.parametrize("make", WORLDS.values(), ids=WORLDS.keys())

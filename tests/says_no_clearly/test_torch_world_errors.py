@@ -9,6 +9,7 @@ from invdyn.errors import ConfigError, UnknownNameError, WorldError
 from invdyn.worlds.base import Snapshot
 from invdyn.worlds.pendulum import Pendulum, PendulumConfig
 from invdyn.worlds.point2d import Point2d
+from invdyn.worlds.push2d import Push2d
 from invdyn.worlds.rasterizer import Disc, rasterize
 from invdyn.worlds.torch_world import Quality
 
@@ -89,3 +90,28 @@ def test_point2d() -> None:
         textured.set_context([{}, {}])
     with pytest.raises(WorldError, match=r"copy 0: point2d has 20 numbers 'texture', got \[1.0\]"):
         textured.set_context([{"texture": [1.0]}, {"texture": [1.0]}])
+
+
+def test_push2d() -> None:
+    with pytest.raises(ConfigError, match="push2d: 5 discs; expected 2 or 3"):
+        Push2d(1, discs=5)
+    with pytest.raises(ConfigError, match="goal 'win' is none of instruction, reach, targets"):
+        Push2d(1, goal="win")
+    with pytest.raises(ConfigError, match=r"0 < tolerance <= 0.12"):
+        Push2d(1, tolerance=0.5)
+    with pytest.raises(ConfigError, match="goal 'targets' is one task; use chain=1"):
+        Push2d(1, goal="targets", chain=2)
+    with pytest.raises(ConfigError, match=r"palettes \('A', 'Z'\) are not all among A, B, C, D"):
+        Push2d(1, palettes=("A", "Z"))
+    with pytest.raises(WorldError, match="goal 'targets' has no instructions to change"):
+        Push2d(1, goal="targets").instruct(torch.tensor([[0]]))
+    with pytest.raises(
+        WorldError, match=r"instructions are numbers 0..11 of shape \(1, 1\), got shape \(1, 1\): \[\[12\]\]"
+    ):
+        Push2d(1).instruct(torch.tensor([[12]]))
+    with pytest.raises(ConfigError, match="side 'up' and order 'given'; expected one of short, left, right, random"):
+        Push2d(1).expert(side="up")
+    with pytest.raises(WorldError, match="copy 0: the metadata 'world' of a push2d recording needs 'instructions'"):
+        Push2d(1).set_context([{"id": "push2d"}])
+    with pytest.raises(WorldError, match="the snapshot holds 1 copies of 8 state numbers, this push2d has 1 of 10"):
+        Push2d(1).restore(Push2d(1, discs=2).snapshot())

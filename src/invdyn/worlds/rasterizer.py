@@ -17,13 +17,13 @@ from torch import Tensor
 
 from invdyn.errors import ConfigError
 
-__all__ = ["Disc", "Picture", "Rectangle", "Segment", "Shape", "rasterize", "waves"]
+__all__ = ["Camera", "Disc", "Picture", "Rectangle", "Segment", "Shape", "rasterize", "waves"]
 
 Color = tuple[float, float, float] | Float[Tensor, "3 batch"]
 """Red, green, blue in [0, 1]: one for all copies, or one each."""
 
-Columns = Float32[Tensor, " w"]
-Rows = Float32[Tensor, " h"]
+Columns = Float32[Tensor, "#batch w"]
+Rows = Float32[Tensor, "#batch h"]
 Coverage = Float32[Tensor, "batch h w"]
 Size = float | Float[Tensor, " batch"]
 
@@ -96,10 +96,18 @@ class Segment(Shape):
     def coverage(self, x: Columns, y: Rows, scale: float) -> Coverage:
         (bx, by), (ex, ey) = self.begin.float()[:, :, None, None], self.end.float()[:, :, None, None]
         dx, dy = ex - bx, ey - by
-        px, py = x[None, None, :] - bx, y[None, :, None] - by
+        px, py = x[:, None, :] - bx, y[:, :, None] - by
         along = ((px * dx + py * dy) / (dx * dx + dy * dy).clamp(min=1e-12)).clamp(0, 1)
         distance = ((px - along * dx) ** 2 + (py - along * dy) ** 2).sqrt()
         return ((self.thickness / 2 - distance) * scale + 0.5).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A square part of the scene: its centre [2, batch] and half its side. Crops follow an object this way."""
+
+    center: Float64[Tensor, "2 batch"]
+    half: float
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,7 @@ def rasterize(
     *,
     background: Color | Float32[Tensor, "batch 3 height width"] = (1.0, 1.0, 1.0),
     labels: bool = False,
+    camera: Camera | None = None,
 ) -> Picture:
     """Paint a batch of scenes.
 
@@ -135,6 +144,7 @@ def rasterize(
         height, width: of the picture in pixels.
         background: a colour, one per copy, or a picture in [0, 1] (see `waves`).
         labels: make `ids`, `depth` and `flow` too.
+        camera: what part of the scene to show; None for the unit square.
 
     Raises:
         ConfigError: no shape, or a depth outside [0, 1).
@@ -144,7 +154,7 @@ def rasterize(
     for shape in shapes:
         if not 0 <= shape.depth < 1:
             raise ConfigError(f"rasterize: shape {shape.id} has depth {shape.depth}; expected 0 (near) <= depth < 1.")
-    x, y, scale = _grid(height, width, shapes[0].device)
+    x, y, scale = _grid(height, width, shapes[0].device, camera)
     canvas: Tensor | None = None
     ids = depth = flow = None
     for shape in sorted(shapes, key=lambda s: -s.depth):
@@ -163,7 +173,11 @@ def rasterize(
             ids.masked_fill_(inside, shape.id)
             depth.masked_fill_(inside, shape.depth)
             moved = torch.zeros(1, 2, device=cover.device) if shape.motion is None else shape.motion.T.float()
-            pixels = moved * torch.tensor([width, -height], device=cover.device)
+            pixels = (
+                moved
+                * torch.tensor([width, -height], device=cover.device)
+                / (1.0 if camera is None else 2 * camera.half)
+            )
             flow = torch.where(inside[..., None], pixels[:, None, None, :], flow)
     assert canvas is not None
     rgb = canvas.add_(0.5).clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
@@ -171,13 +185,17 @@ def rasterize(
 
 
 def waves(
-    numbers: Float64[Tensor, "20 batch"], height: int, width: int, phase: Float64[Tensor, " batch"] | None = None
+    numbers: Float64[Tensor, "20 batch"],
+    height: int,
+    width: int,
+    phase: Float64[Tensor, " batch"] | None = None,
+    camera: Camera | None = None,
 ) -> Float32[Tensor, "batch height width"]:
     """A smooth random texture per copy with values in [-1, 1]: five plane waves drawn from 20 uniform numbers.
 
     `phase` shifts the waves (each by its own multiple), so that a texture can move.
     """
-    x, y, _ = _grid(height, width, numbers.device)
+    x, y, _ = _grid(height, width, numbers.device, camera)
     fx, fy, offset, speed = numbers.reshape(4, 5, -1).float()
     angle = offset if phase is None else offset + (0.5 + speed) * phase.float()
     total = torch.zeros(numbers.shape[1], height, width, device=numbers.device)
@@ -188,10 +206,15 @@ def waves(
     return total / 5
 
 
-def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, float]:
-    x = (torch.arange(width, device=device) + 0.5) / width
-    y = 1 - (torch.arange(height, device=device) + 0.5) / height
-    return x, y, float(min(height, width))
+def _grid(height: int, width: int, device: torch.device, camera: Camera | None) -> tuple[Tensor, Tensor, float]:
+    """Pixel centres [1 or batch, width], [1 or batch, height] in the scene, and pixels per unit."""
+    x = ((torch.arange(width, device=device) + 0.5) / width)[None]
+    y = (1 - (torch.arange(height, device=device) + 0.5) / height)[None]
+    scale = float(min(height, width))
+    if camera is None:
+        return x, y, scale
+    cx, cy = camera.center.float()[:, :, None]
+    return cx + camera.half * (2 * x - 1), cy + camera.half * (2 * y - 1), scale / (2 * camera.half)
 
 
 def _color(color: Color, device: torch.device) -> Tensor:
