@@ -66,7 +66,8 @@ class Demo:
         from invdyn.episodes import open_dataset, write_dataset
         from invdyn.episodes.views import hide
         from invdyn.training import TrainerConfig, save_model
-        from invdyn.verify import evaluate, replay, resolvable
+        from invdyn.verify import evaluate, predict, replay, resolvable
+        from invdyn.verify.metrics import r2
         from invdyn.worlds import make_world, record
 
         began = time.monotonic()
@@ -88,10 +89,7 @@ class Demo:
         self._say(began, f"labelling the other {len(hidden)} episodes, checking each step in the simulator")
         world = one()
         can = resolvable(world, given[range(self.labelled)])
-        raw = score_labels(
-            open_dataset(label_dataset(given, fitted.model, self.out / "labelled-raw", calibration=fitted.calibration).out),
-            truth,
-        )
+        answers = predict(fitted.model, truth[hidden])  # what the model says, before any correction
         report = label_dataset(
             given,
             fitted.model,
@@ -141,8 +139,132 @@ class Demo:
             "success_oracle": rates["oracle"],
             "ratio_to_oracle": rates["inferred"] / rates["oracle"] if rates["oracle"] else None,
             "seconds": time.monotonic() - began,
-            "action_r2_before_refinement": raw.r2,
+            "action_r2_before_refinement": r2(answers.truth, answers.point),
             "report": str(self.out / "report.html"),
         }
-        self._report(result, truth, labelled, score, fitted.calibration, replays, tried)
+        curve = fitted.calibration.curve(answers.truth, answers.point, answers.spread)
+        self._report(result, truth, labelled, score, (fitted.calibration.guarantee, *curve), replays, tried)
         return result
+
+    def _claim(self) -> None:
+        """Take the output folder; only one that an earlier demo made is replaced."""
+        if not 2 <= self.labelled < self.episodes:
+            raise ConfigError(
+                f"--labelled is {self.labelled}, expected at least 2 and fewer than --episodes {self.episodes}."
+            )
+        mark = self.out / ".invdyn-demo"
+        if self.out.exists() and any(self.out.iterdir()):
+            if not mark.exists():
+                raise ConfigError(f"{self.out} is not empty and no demo made it. Choose another --out.")
+            shutil.rmtree(self.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+    def _say(self, began: float, what: str) -> None:
+        note(f"[{time.monotonic() - began:4.0f} s] {what}")
+
+    def _report(
+        self,
+        result: dict[str, Any],
+        truth: Dataset,
+        labelled: Dataset,
+        score: LabelScore,
+        coverage: tuple[str, np.ndarray, np.ndarray],
+        replays: dict[str, ReplayResult],
+        tried: dict[str, Evaluation],
+    ) -> None:
+        from invdyn.cli.figures import causes_figure, coverage_figure, divergence_figure, success_figure
+        from invdyn.cli.report import Section, write_report
+        from invdyn.episodes.label import Label
+
+        spec = truth.schema["action"]
+        names = component_names(spec)
+        shown = self.labelled
+        label = Label.of(labelled[shown], "action")
+        rows = slice(0, labelled[shown].length - 1)
+        actions = causes_figure(
+            truth[shown].timestamp[rows],
+            np.asarray(truth[shown]["action"].values, float)[rows],
+            *(part[rows] for part in (label.value, label.lower, label.upper)),
+            names=names,
+            unit=spec.unit,
+        )
+        curves = {}
+        for name, outcome in replays.items():
+            curve = outcome.curve()
+            curves[name] = (curve.q25, curve.median, curve.q75)
+        guarantee, levels, measured = coverage
+        rates = {
+            name.replace("_", " "): (e.success_rate.rate, e.success_rate.lower, e.success_rate.upper)
+            for name, e in tried.items()
+        }
+        unit = next(iter(replays.values())).curve().unit
+        sections = [
+            Section(
+                "Actions nobody recorded",
+                [
+                    (
+                        f"Episode {shown}, one of {result['episodes_inferred']} whose actions the model never saw. "
+                        f"Mean R² over the resolvable dimensions: {number(result['action_r2'])}."
+                    )
+                ],
+                rows=[
+                    {
+                        "dimension": n,
+                        "R² inferred": float(b),
+                        "R² after replay correction": float(a),
+                        "resolvable": n in result["resolvable_dims"],
+                    }
+                    for n, a, b in zip(names, score.r2, result["action_r2_before_refinement"], strict=True)
+                ],
+                figures=[actions],
+            ),
+            Section(
+                "Replayed in the simulator",
+                [
+                    (
+                        "The inferred actions, applied from the recorded start. Open loop, errors add up as they would on a robot; "
+                        "re-anchored, they show the local error. The recorded actions are the ceiling."
+                    ),
+                ],
+                rows=[
+                    {"replay": n, f"median error [{unit}]": r.median_error(), "task solved": float(r.success.mean())}
+                    for n, r in replays.items()
+                ],
+                figures=[divergence_figure(curves, unit, 1 / truth.fps)],
+            ),
+            Section(
+                "Do the intervals hold?",
+                [
+                    (
+                        f"At 0.9 they contain {number(result['interval_coverage'])} of the true actions of episodes the model "
+                        f"never saw. {guarantee}"
+                    )
+                ],
+                figures=[coverage_figure(levels, measured, names)],
+            ),
+            Section(
+                "Three policies",
+                [
+                    (
+                        f"Success from {self.trials} new starts, the same for all. With inferred labels: "
+                        f"{number(result['ratio_to_oracle'])} of what all true labels give."
+                    )
+                ],
+                rows=[{"policy": n, "success": r, "95 % from": low, "to": high} for n, (r, low, high) in rates.items()],
+                figures=[success_figure(rates)],
+            ),
+        ]
+        lead = (
+            f"{result['episodes_labelled']} recordings of {self.task} with actions, {result['episodes_inferred']} without. "
+            f"Everything below took {result['seconds']:.0f} s."
+        )
+        write_report(self.out / "report.html", "Actions from observations", lead, sections, f"Seed {self.seed}.")
+
+    def show(self, result: dict[str, Any]) -> None:
+        shown = {k: v for k, v in result.items() if k != "report"}
+        table([{"figure": k, "value": number(v if not hasattr(v, "tolist") else v.tolist())} for k, v in shown.items()])
+        print(f"report: {result['report']}    everything else: {self.out}/")
+
+    def exit_code(self, result: Any) -> int:
+        return 0

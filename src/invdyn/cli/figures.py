@@ -92,7 +92,7 @@ def success_figure(rates: Mapping[str, tuple[float, float, float]]) -> Figure:
     """Success rates (rate, lower, upper of the Wilson interval) of several policies."""
     figure, axes = _figure(6, 0.7 * len(rates) + 0.9)
     axis = axes[0, 0]
-    for row, (name, (rate, low, high)) in enumerate(rates.items()):
+    for row, (_name, (rate, low, high)) in enumerate(rates.items()):
         axis.barh(row, rate, color=(GREY, ORANGE, BLUE)[row % 3], height=0.6)
         axis.plot([low, high], [row, row], color=INK, linewidth=1.5)
         axis.text(min(high + 0.02, 1.02), row, f"{100 * rate:.0f} %", va="center", fontsize=9)
