@@ -29,6 +29,7 @@ class WindowFeatures(nn.Module):
 
     Attributes:
         size: features of a whole window (`flat`).
+        absolute: how many of them, at the front, say where things are rather than how they change.
         step_size: features of one step (`tokens`), presence not counted.
 
     Raises:
@@ -56,6 +57,7 @@ class WindowFeatures(nn.Module):
             self.views.append(ConvEncoder(height, width, channels, config.image_features, kind=config.encoder))
         self.register_buffer("visible", torch.tensor(config.visible), persistent=False)
         steps, codes = config.window.size, config.image_features * len(self.images)
+        self.absolute = self.state_size if self.changes is not None else 0
         self.size = steps * (self.state_size + codes + 1)
         self.step_size = (2 if self.changes is not None else 1) * self.state_size + codes
 

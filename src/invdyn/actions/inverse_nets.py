@@ -54,7 +54,7 @@ class InverseNet(InverseModel):
         def trunk() -> nn.Module:
             if config.temporal == "transformer":
                 return TransformerTrunk(config, self.features.step_size, self.head.size)
-            return FlatTrunk(config, self.features.size, self.head.size)
+            return FlatTrunk(config, self.features.size, self.features.absolute, self.head.size)
 
         self.trunk: nn.Module = trunk() if config.ensemble == 1 else SeedAxis(trunk, config.ensemble)
 
@@ -97,12 +97,15 @@ class InverseNet(InverseModel):
 
 
 class FlatTrunk(nn.Module):
-    """MLP over the features of all steps side by side, plus a linear path."""
+    """MLP over the features of all steps side by side, plus a linear path from those that do not depend on where
+    things are: a law of motion is local, and a linear map of places learnt from few episodes tells them apart instead.
+    """
 
-    def __init__(self, config: InverseConfig, features: int, outputs: int) -> None:
+    def __init__(self, config: InverseConfig, features: int, absolute: int, outputs: int) -> None:
         super().__init__()
+        self.absolute = absolute
         self.net = MLP(features, outputs, width=config.width, depth=config.depth, dropout=config.dropout)
-        self.linear = nn.Linear(features, outputs) if config.linear else None
+        self.linear = nn.Linear(features - absolute, outputs) if config.linear else None
         last = self.net[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():  # begin near the linear path, or near the mean
@@ -114,7 +117,7 @@ class FlatTrunk(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch size"]:
         out = self.net(x)
-        return out if self.linear is None else out + self.linear(x)
+        return out if self.linear is None else out + self.linear(x[..., self.absolute :])
 
 
 class TransformerTrunk(nn.Module):

@@ -19,7 +19,7 @@ class Bar:
     def __init__(self, display: Progress | None, task: TaskID | None, unit: str) -> None:
         self._display, self._task, self._unit = display, task, unit
 
-    def advance(self, n: float = 1, note: str | None = None) -> None:
+    def advance(self, n: int | float = 1, note: str | None = None) -> None:
         """n more units are done; `note` replaces the words at the end of the line."""
         if self._display is None or self._task is None:
             return
@@ -38,7 +38,7 @@ class Bar:
 
 @contextmanager
 def progress(
-    total: float | None, what: str, *, enabled: bool = True, unit: str = "steps", done: int = 0
+    total: int | float | None, what: str, *, enabled: bool = True, unit: str = "steps", done: int = 0
 ) -> Iterator[Bar]:
     """A bar for `total` units of work, `done` of which are done already (a resumed run).
 

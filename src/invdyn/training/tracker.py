@@ -28,7 +28,7 @@ class Tracker:
 
         return cls(SummaryWriter(str(folder / "logs"), purge_step=step + 1 if step else None))
 
-    def write(self, record: Mapping[str, float]) -> None:
+    def write(self, record: Mapping[str, int | float]) -> None:
         if self._writer is not None:
             for name, value in record.items():
                 if name != "step":

@@ -130,7 +130,7 @@ class TrainResult:
     steps: int
     best_step: int
     best_value: float | None
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
     seconds: float
     stopped: Stopped
 
@@ -145,7 +145,7 @@ class _State:
     stale: int = 0
     seconds: float = 0.0
     stopped: Stopped | None = None
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, int | float]] = field(default_factory=list)
 
 
 class Trainer:
@@ -220,7 +220,7 @@ class _Run:
                 s.step += 1
                 last = s.step == c.steps
                 logged = last or s.step % c.log_every == 0
-                record: dict[str, float] = {"step": s.step}
+                record: dict[str, int | float] = {"step": s.step}
                 if logged:
                     record |= {k: float(self.processes.mean(v)) for k, v in entry.items()}
                 if self.validate is not None and (last or s.step % c.validate_every == 0):
