@@ -1,1 +1,27 @@
-"""Placeholder."""
+"""Worlds: what can be put into a state, pushed by a cause, observed, and put back exactly.
+
+| file | what | source |
+|---|---|---|
+| base | `World`, `Expert`, `Snapshot`, `StepResult`: the interface | |
+| registry | `WORLDS`, `make_world`: worlds by id | |
+| record | `record`: episodes under an expert or a policy | |
+| torch_world, counter_rng | base of the batched torch worlds; random numbers that are functions of seed and step | |
+| rasterizer | batched 2-D pictures, masks, depth and flow in torch | |
+| pendulum | a torque swings up a rod; exact inverse | gymnasium Pendulum-v1 |
+| point2d, push2d | a point, a pushing disc | this project |
+| gym_adapter, env_attributes | copies of a Gymnasium environment as one world with exact snapshot and restore | gymnasium |
+| mujoco_state | exact state of MuJoCo environments | MuJoCo, mjSTATE_INTEGRATION |
+| gymnasium_world | `gymnasium/<EnvId>`: any vector environment | gymnasium |
+| metaworld | 50 manipulation tasks with scripted experts | Yu et al., CoRL 2019 |
+| adroit | a hand of 24 joints opens a door | Rajeswaran et al., RSS 2018 |
+| pusht | a disc pushes a T onto its place | Chi et al., RSS 2023 |
+| fast_renderer | MuJoCo pictures, depth and segmentation without the costly effects | MuJoCo |
+
+Simulators are imported when a world is made (extra `worlds`).
+"""
+
+from invdyn.worlds.base import WORLD_STATE, Expert, Snapshot, StepResult, World
+from invdyn.worlds.record import record
+from invdyn.worlds.registry import WORLDS, Entry, make_world
+
+__all__ = ["WORLDS", "WORLD_STATE", "Entry", "Expert", "Snapshot", "StepResult", "World", "make_world", "record"]

@@ -60,6 +60,7 @@ class World(ABC):
         observations: specs of what `observe` returns.
         action: spec of the cause; its bounds are what `step` accepts (clipped where the system itself clips).
         horizon: steps after which an episode is truncated.
+        recipe: id and options it was made with by `make_world` (so that another process can make it), else None.
     """
 
     name: str
@@ -68,6 +69,7 @@ class World(ABC):
     observations: Sequence[SignalSpec]
     action: SignalSpec
     horizon: int
+    recipe: tuple[str, dict[str, Any]] | None = None
 
     @abstractmethod
     def reset(self, seeds: Sequence[int]) -> Observation:
@@ -76,6 +78,12 @@ class World(ABC):
     @abstractmethod
     def step(self, cause: Float[Tensor, "batch cause"]) -> StepResult:
         """Apply the cause for one step. Copies that ended go on being simulated: the caller masks them."""
+
+    def rest(self, done: Bool[Tensor, " batch"]) -> None:  # noqa: B027
+        """A hint: these copies' results are not needed until the next `reset`, so a world may leave them standing.
+
+        Worlds that step copy after copy save the time; batched ones ignore it.
+        """
 
     @abstractmethod
     def observe(self) -> Observation:
@@ -104,7 +112,7 @@ class World(ABC):
         """
         return [{} for _ in range(self.batch)]
 
-    def set_context(self, context: Sequence[Mapping[str, Any]]) -> None:
+    def set_context(self, context: Sequence[Mapping[str, Any]]) -> None:  # noqa: B027
         """Take over the constants of recorded episodes. Worlds without any ignore it."""
 
     def anchor(self, episodes: Sequence[Episode], steps: Sequence[int]) -> None:
@@ -132,14 +140,14 @@ class World(ABC):
         raise WorldError(f"{self.name} has no scripted expert.")
 
     def inverse(self, before: Observation, after: Observation) -> Float[Tensor, "batch cause"]:
-        """The exact cause between two observations. Raises `WorldError` where none is known; NaN where it is not unique."""
+        """The exact cause between two observations, NaN where not unique. Raises `WorldError` where none is known."""
         raise WorldError(f"{self.name} has no closed-form inverse.")
 
     def render(self, height: int = 96, width: int = 96) -> UInt8[Tensor, "batch height width 3"]:
         """RGB pictures. Raises `WorldError` where the world has no picture."""
         raise WorldError(f"{self.name} cannot be rendered.")
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Free simulators and renderers."""
 
 
