@@ -14,7 +14,6 @@ from invdyn.episodes.signal import Signal, SignalSpec
 from invdyn.worlds.base import WORLD_STATE, Expert, Snapshot, StepResult, World
 
 OBSERVATION = SignalSpec("observation.state", (3,), "float32", "state", unit="m", names=("x", "v", "g"))
-STATE = SignalSpec(WORLD_STATE, (3,), "float64", "state")
 ACTION = SignalSpec("action", (3,), "float32", "action", low=(-1.0,), high=(1.0,))
 
 
@@ -95,24 +94,56 @@ class Proportional:
         return torch.stack([(-self.gain * (2 * s[:, 0] + 1.5 * s[:, 1])).clamp(-1, 1), zero, zero], 1)
 
 
-def episodes(lengths=(20, 12, 17, 9, 25), seed: int = 0, amplitude: float = 0.8) -> list[Episode]:
+class DelayedCart(CartWorld):
+    """The push of a step acts one step later: the next observation does not tell it, the one after does."""
+
+    def reset(self, seeds):
+        self.held = torch.zeros(self.batch, dtype=torch.float64)
+        return super().reset(seeds)
+
+    def step(self, cause):
+        now = cause.double().clone()
+        now[:, 0], self.held = self.held, cause[:, 0].double()
+        return super().step(now)
+
+    def state(self):
+        return torch.cat([self.s, self.held[:, None]], 1)
+
+    def set_state(self, state):
+        super().set_state(state[:, :3])
+        self.held = state[:, 3].clone()
+
+
+class StickyCart(CartWorld):
+    """A push below 0.5 does not overcome friction: flat where a derivative is wanted."""
+
+    def step(self, cause):
+        moved = cause.double().clone()
+        moved[:, 0] = moved[:, 0].sign() * (moved[:, 0].abs() - 0.5).clamp(min=0)
+        return super().step(moved)
+
+
+def episodes(lengths=(20, 12, 17, 9, 25), seed: int = 0, amplitude: float = 0.8, make=CartWorld) -> list[Episode]:
     """Recordings under random actions: rows 0..T, the last row without an action."""
     rng, made = np.random.default_rng(seed), []
     for number, length in enumerate(lengths):
-        world = CartWorld(1)
+        world = make(batch=1)
+        (spec,), size = world.observations, world.action.size
         world.reset([1000 * seed + number])
-        states, seen = [world.state()[0].numpy()], [world.observe()["observation.state"][0].numpy()]
-        actions = np.full((length + 1, 3), np.nan, np.float32)
+        states, seen = [world.state()[0].numpy()], [world.observe()[spec.name][0].numpy()]
+        actions = np.full((length + 1, size), np.nan, np.float32)
         for t in range(length):
-            actions[t] = rng.uniform(-amplitude, amplitude, 3)
+            actions[t] = amplitude * np.asarray(world.action.high) * rng.uniform(-1, 1, size)
             world.step(torch.from_numpy(actions[t : t + 1]))
             states.append(world.state()[0].numpy())
-            seen.append(world.observe()["observation.state"][0].numpy())
+            seen.append(world.observe()[spec.name][0].numpy())
         valid = np.arange(length + 1) < length
         signals = [
-            Signal(OBSERVATION, np.stack(seen)),
-            Signal(STATE, np.stack(states)),
-            Signal(ACTION, actions, valid),
+            Signal(spec, np.stack(seen)),
+            Signal(SignalSpec(WORLD_STATE, states[0].shape, "float64", "state"), np.stack(states)),
+            Signal(world.action, actions, valid),
         ]
-        made.append(Episode.from_signals(signals, fps=10.0, metadata={"world": {"id": "toy/cart"}}))
+        made.append(
+            Episode.from_signals(signals, fps=10.0, metadata={"world": {"id": world.name, **world.context()[0]}})
+        )
     return list(Dataset.from_episodes(made))

@@ -5,6 +5,9 @@
 | replay.py | `replay`: causes rolled forward from recorded starts; divergence, outcome | DESIGN |
 | onestep.py | `one_step_residual`, `OneStep`: forward evaluations from anchored states | DESIGN |
 | compared.py | `Compared`: which components are compared, in which unit, at which scale | |
+| oracle.py | `ReplayOracle`: which candidate causes reproduce the next observation | vpt |
+| resolvable.py | `resolvable`: which dimensions of a continuous cause leave a trace | DESIGN |
+| refine.py | `refine`: correct causes by a few forward evaluations | Levenberg-Marquardt, Broyden 1965, CEM |
 | conformal.py | `calibrate`, `calibrate_quantiles`: split conformal and CQR, episodes as units | Lee et al. 2023 |
 | cross_conformal.py | `cross_calibrate`, `cv_plus`: leave episodes out in turn | Vovk 2015; Barber et al. 2021 |
 | adaptive.py | `AdaptiveConformal`: streams that drift | Gibbs and Candès 2021 |
@@ -28,13 +31,18 @@ from invdyn.verify.cross_conformal import (
 )
 from invdyn.verify.evaluator import Evaluation, Policy, evaluate, write_video
 from invdyn.verify.onestep import OneStep, one_step_residual
+from invdyn.verify.oracle import Consistent, OracleAccuracy, ReplayOracle
 from invdyn.verify.predictions import Predictions, predict
+from invdyn.verify.refine import REFINED, RefineConfig, Refinement, refine
 from invdyn.verify.replay import DivergenceCurve, ReplayResult, replay
+from invdyn.verify.resolvable import Resolvability, resolvable
 
 __all__ = [
+    "REFINED",
     "AdaptiveConformal",
     "Calibration",
     "Compared",
+    "Consistent",
     "Cost",
     "CostMeter",
     "CrossPredictions",
@@ -42,9 +50,14 @@ __all__ = [
     "DivergenceCurve",
     "Evaluation",
     "OneStep",
+    "OracleAccuracy",
     "Policy",
     "Predictions",
+    "RefineConfig",
+    "Refinement",
+    "ReplayOracle",
     "ReplayResult",
+    "Resolvability",
     "StreamIntervals",
     "calibrate",
     "calibrate_crossed",
@@ -58,6 +71,8 @@ __all__ = [
     "one_step_residual",
     "parameters",
     "predict",
+    "refine",
     "replay",
+    "resolvable",
     "write_video",
 ]

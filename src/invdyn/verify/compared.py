@@ -96,8 +96,8 @@ class Compared:
         return torch.cat([p.detach().cpu().double().reshape(world.batch, -1) for p in parts], 1).numpy()
 
     def difference(
-        self, simulated: Float64[np.ndarray, "*rows component"], recorded: Float64[np.ndarray, "*rows component"]
-    ) -> Float64[np.ndarray, "*rows component"]:
+        self, simulated: Float64[np.ndarray, "... component"], recorded: Float64[np.ndarray, "... component"]
+    ) -> Float64[np.ndarray, "... component"]:
         """simulated - recorded, angles wrapped."""
         gap = simulated - recorded
         return np.where(self.angle, np.remainder(gap + np.pi, 2 * np.pi) - np.pi, gap)
@@ -178,7 +178,7 @@ def to_cause(world: World, values: Float64[np.ndarray, "batch cause"]) -> Tensor
 def _angle_components(wanted: str, specs: Sequence[SignalSpec], slices: Sequence[slice]) -> slice | int:
     for spec, part in zip(specs, slices, strict=True):
         if wanted == spec.name or wanted.startswith(spec.name + ":"):
-            if spec.unit != "rad":
+            if "rad" not in [unit.strip() for unit in spec.unit.split(",")]:
                 raise SignalError(
                     f"{wanted!r} was declared an angle but its unit is {spec.unit!r}; only rad is wrapped."
                 )

@@ -68,7 +68,7 @@ class OneStep:
                 seen[jobs, ahead] = self.compared.now(world)[: len(jobs)]
         return seen
 
-    def normalise(self, gap: Float64[np.ndarray, "*rows component"]) -> Float64[np.ndarray, "*rows kept"]:
+    def normalise(self, gap: Float64[np.ndarray, "... component"]) -> Float64[np.ndarray, "... kept"]:
         """Differences in units of the one-step scale, unchanging components left out."""
         kept = self.scale > 0
         return gap[..., kept] / self.scale[kept]
@@ -84,11 +84,11 @@ class OneStep:
         if recorded is None:
             recorded = self.compared.recorded(episode)
         rows = steps[:, None] + 1 + np.arange(self.horizon)
-        inside = rows < len(recorded)
-        gap = self.compared.difference(
-            self.simulate(episode, steps, causes), recorded[np.minimum(rows, len(recorded) - 1)]
-        )
-        gap = np.where(inside[..., None] & np.isfinite(gap), gap, 0.0)
+        wanted = recorded[np.minimum(rows, len(recorded) - 1)]
+        gap = self.compared.difference(self.simulate(episode, steps, causes), wanted)
+        # A simulator that blew up is as wrong as can be told, never right.
+        gap = np.where(np.isfinite(gap), gap, 1e6)
+        gap = np.where((rows < len(recorded))[..., None] & np.isfinite(wanted), gap, 0.0)
         return self.normalise(gap).reshape(len(steps), -1)
 
     def ahead(
