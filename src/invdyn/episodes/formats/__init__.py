@@ -5,7 +5,11 @@
 | `lerobot.py` and `lerobot_*.py` | LeRobotDataset v3.0, the native layout (v2.1 and v2.0 read) |
 | `minari.py` | Minari data sets (hdf5, arrow, parquet) |
 | `robomimic.py` | robomimic HDF5 |
-| `tables.py` | plain CSV, Parquet and NPZ files or folders |
+| `robosuite.py` | raw robosuite recordings, named from their MuJoCo models |
+| `known.py` | public recordings recognised by their keys (Adroit door, Push-T), opened without options |
+| `npz.py` | NPZ files or folders: `observations_00`, flat arrays with `episode_ends`, or a file per episode |
+| `tables.py` | CSV and Parquet files or folders |
+| `foreign.py` | what readers of foreign formats share: checks, their words, naming |
 | `atomic.py` | files and folders that appear whole or not at all |
 
 A format module has `open(path, **options) -> Dataset` and, where it can be written, `write(dataset, path, **options)`,
@@ -31,14 +35,17 @@ READERS = {
     "lerobot": f"{_HERE}.lerobot:open",
     "minari": f"{_HERE}.minari:open",
     "robomimic": f"{_HERE}.robomimic:open",
+    "robosuite": f"{_HERE}.robosuite:open",
+    "known": f"{_HERE}.known:open",
     "csv": f"{_HERE}.tables:open",
     "parquet": f"{_HERE}.tables:open",
-    "npz": f"{_HERE}.tables:open",
+    "npz": f"{_HERE}.npz:open",
 }
 WRITERS = {
     "lerobot": f"{_HERE}.lerobot:write",
     "minari": f"{_HERE}.minari:write",
     "robomimic": f"{_HERE}.robomimic:write",
+    "npz": f"{_HERE}.npz:write",
 }
 _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".npz": "npz"}
 
@@ -98,6 +105,9 @@ def detect_format(path: Path | str) -> str:
             return "lerobot"
         if _is_minari(path) or _is_minari(path / "data"):
             return "minari"
+        for name in ("robosuite", "known"):
+            if _matches(name, path):
+                return name
         inside = sorted({_SUFFIXES[f.suffix] for f in path.iterdir() if f.is_file() and f.suffix in _SUFFIXES})
         if len(inside) == 1:
             return inside[0]
@@ -110,7 +120,12 @@ def detect_format(path: Path | str) -> str:
 
         try:
             with h5py.File(path, "r") as file:
-                return "robomimic" if "data" in file else "minari"
+                if "data" not in file:
+                    raise FormatError(
+                        f"{path} is an HDF5 file without the group `data`, so it is neither robomimic nor robosuite. "
+                        "For Minari, give the folder that holds data/metadata.json."
+                    )
+                return "robosuite" if "repository_version" in file["data"].attrs else "robomimic"
         except OSError as error:
             raise FormatError(
                 f"{path} is not a readable HDF5 file ({error}); cut off? Copy it again from the source."
@@ -119,9 +134,14 @@ def detect_format(path: Path | str) -> str:
         raise FormatError(f"{path} does not exist. Check the path.")
     raise FormatError(
         f"{path}: no format recognised. Expected a LeRobot folder (meta/info.json), a Minari folder "
-        "(data/metadata.json), a robomimic "
-        ".hdf5 file, or .csv, .parquet, .npz files."
+        "(data/metadata.json), a robomimic or robosuite .hdf5 file, or .csv, .parquet, .npz files."
     )
+
+
+def _matches(name: str, path: Path) -> bool:
+    """Whether the format's own `matches` recognises the path."""
+    module = importlib.import_module(READERS[name].partition(":")[0])
+    return bool(module.matches(path))
 
 
 def _is_minari(folder: Path) -> bool:

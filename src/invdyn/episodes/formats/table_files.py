@@ -194,7 +194,7 @@ class CsvFile(TableFile):
     @cached_property
     def _table(self) -> pa.Table:
         try:
-            # only an empty cell is missing: "NA" or "null" may be words, and "nan" is a number that is refused or masked
+            # only an empty cell is missing: "NA" may be a word, and "nan" is a number that is refused or masked
             options = pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
             return pa.csv.read_csv(self.path, convert_options=options)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
