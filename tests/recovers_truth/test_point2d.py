@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from invdyn.worlds.point2d import GOAL, STATE, Point2d, Point2dConfig
+from invdyn.worlds.point2d import GOAL, STATE, Point2D, Point2DConfig
 from invdyn.worlds.torch_world import QUALITIES
 
 
@@ -16,7 +16,7 @@ def random_actions(steps: int, batch: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_free_point_follows_the_closed_form() -> None:
-    world = Point2d(1, reach=math.inf)
+    world = Point2D(1, reach=math.inf)
     state = world.state()
     world.set_state(state)
     decay = 1 - 1.0 * 0.05 / 0.3
@@ -32,7 +32,7 @@ def test_free_point_follows_the_closed_form() -> None:
 @pytest.mark.parametrize("obstacle", [0.0, 0.1])
 @pytest.mark.parametrize("order", [1, 2])
 def test_inverse_recovers_the_cause_away_from_walls(order: int, obstacle: float) -> None:
-    world = Point2d(128, order=order, obstacle=obstacle, gear=0.1 if order == 2 else 0.03)
+    world = Point2D(128, order=order, obstacle=obstacle, gear=0.1 if order == 2 else 0.03)
     before, checked, unknown = world.observe(), 0, 0
     toward = 2 * torch.rand(128, 2, generator=torch.Generator().manual_seed(5)) - 1  # drives into walls and obstacle
     for u in random_actions(150, 128):
@@ -56,9 +56,9 @@ def test_inverse_recovers_the_cause_away_from_walls(order: int, obstacle: float)
 
 
 def test_optimal_value_equals_the_best_policy() -> None:
-    world = Point2d(64, config=Point2dConfig.first_order())
+    world = Point2D(64, config=Point2DConfig.first_order())
     best, value = world.optimal_value(0.9, 8), torch.zeros(64).double()
-    worse = Point2d(64, config=Point2dConfig.first_order())
+    worse = Point2D(64, config=Point2DConfig.first_order())
     other = torch.zeros(64).double()
     for t in range(8):
         value += 0.9**t * world.step(world.expert().act()).reward
@@ -68,7 +68,7 @@ def test_optimal_value_equals_the_best_policy() -> None:
     assert (other < best - 0.01).float().mean() > 0.9
 
 
-def success(world: Point2d, level: int = 0, mode: str = "random") -> tuple[torch.Tensor, torch.Tensor]:
+def success(world: Point2D, level: int = 0, mode: str = "random") -> tuple[torch.Tensor, torch.Tensor]:
     """Whether each copy ever succeeds, and the x at which it passes y = 0."""
     expert, ever = world.expert(QUALITIES[level], mode=mode), torch.zeros(world.batch, dtype=torch.bool)
     crossing = torch.full((world.batch,), torch.nan).double()
@@ -80,16 +80,16 @@ def success(world: Point2d, level: int = 0, mode: str = "random") -> tuple[torch
 
 
 def test_expert_reaches_resting_and_moving_goals() -> None:
-    rates = [success(Point2d(500), level)[0].float().mean() for level in range(5)]
+    rates = [success(Point2D(500), level)[0].float().mean() for level in range(5)]
     assert rates[0] == 1.0
     assert rates == sorted(rates, reverse=True)
     assert rates[4] < 0.3
-    assert success(Point2d(500, goal_speed=0.03))[0].float().mean() > 0.98
+    assert success(Point2D(500, goal_speed=0.03))[0].float().mean() > 0.98
 
 
 @pytest.mark.parametrize("mode", ["left", "right", "random"])
 def test_expert_passes_the_obstacle_on_its_side(mode: str) -> None:
-    world = Point2d(300, obstacle=0.09, goal_speed=0.02, horizon=160)
+    world = Point2D(300, obstacle=0.09, goal_speed=0.02, horizon=160)
     ever, crossing = success(world, mode=mode)
     assert ever.all()
     right = (crossing > 0).float().mean()
@@ -100,7 +100,7 @@ def test_expert_passes_the_obstacle_on_its_side(mode: str) -> None:
 
 
 def test_goal_is_seen_only_when_visible() -> None:
-    hidden, shown = Point2d(4), Point2d(4, goal_visible=True)
+    hidden, shown = Point2D(4), Point2D(4, goal_visible=True)
     assert [s.name for s in hidden.observations] == [STATE]
     assert torch.equal(shown.observe()[GOAL], shown.goal.T.float())
     x = shown.state()
@@ -118,7 +118,7 @@ def test_goal_is_seen_only_when_visible() -> None:
 
 
 def test_id_mask_and_texture() -> None:
-    world = Point2d(8, obstacle=0.1, goal_visible=True, distractor="moving")
+    world = Point2D(8, obstacle=0.1, goal_visible=True, distractor="moving")
     picture = world.picture(48, 48, labels=True)
     assert picture.ids is not None
     # Areas in pixels from the radii in pictures: point 0.06, obstacle 0.1 / 0.58, goal 0.03 / 0.58.

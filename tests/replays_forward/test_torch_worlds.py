@@ -9,23 +9,23 @@ import pytest
 import torch
 
 from invdyn.worlds.pendulum import Pendulum
-from invdyn.worlds.point2d import Point2d, Point2dConfig
-from invdyn.worlds.push2d import Push2d
+from invdyn.worlds.point2d import Point2D, Point2DConfig
+from invdyn.worlds.push2d import Push2D
 from invdyn.worlds.torch_world import Quality, TorchWorld
 
 Make = Callable[[int], TorchWorld[Any]]
 WORLDS: dict[str, Make] = {
     "pendulum": lambda batch: Pendulum(batch),
     "pendulum theta": lambda batch: Pendulum(batch, coordinates="theta"),
-    "point2d": lambda batch: Point2d(batch),
-    "point2d obstacle": lambda batch: Point2d(
+    "point2d": lambda batch: Point2D(batch),
+    "point2d obstacle": lambda batch: Point2D(
         batch, obstacle=0.1, goal_speed=0.03, goal_visible=True, distractor="moving"
     ),
-    "point2d first order": lambda batch: Point2d(batch, config=Point2dConfig.first_order()),
-    "push2d": lambda batch: Push2d(batch),
-    "push2d chain": lambda batch: Push2d(batch, chain=3, palettes=("A", "B", "C", "D"), movers=2, obstacle=True),
-    "push2d targets": lambda batch: Push2d(batch, goal="targets", discs=2),
-    "push2d reach": lambda batch: Push2d(batch, goal="reach"),
+    "point2d first order": lambda batch: Point2D(batch, config=Point2DConfig.first_order()),
+    "push2d": lambda batch: Push2D(batch),
+    "push2d chain": lambda batch: Push2D(batch, chain=3, palettes=("A", "B", "C", "D"), movers=2, obstacle=True),
+    "push2d targets": lambda batch: Push2D(batch, goal="targets", discs=2),
+    "push2d reach": lambda batch: Push2D(batch, goal="reach"),
 }
 NOISY = Quality(gain=0.9, noise=0.3, random=0.1)
 every_world = pytest.mark.parametrize("make", WORLDS.values(), ids=WORLDS.keys())

@@ -8,8 +8,8 @@ import torch
 from invdyn.errors import ConfigError, UnknownNameError, WorldError
 from invdyn.worlds.base import Snapshot
 from invdyn.worlds.pendulum import Pendulum, PendulumConfig
-from invdyn.worlds.point2d import Point2d
-from invdyn.worlds.push2d import Push2d
+from invdyn.worlds.point2d import Point2D
+from invdyn.worlds.push2d import Push2D
 from invdyn.worlds.rasterizer import Disc, rasterize
 from invdyn.worlds.torch_world import Quality
 
@@ -72,20 +72,20 @@ def test_rasterizer() -> None:
 
 def test_point2d() -> None:
     with pytest.raises(ConfigError, match="point2d: order is 3; expected 1 or 2"):
-        Point2d(1, order=3)
+        Point2D(1, order=3)
     with pytest.raises(ConfigError, match="distractor 'wild' is none of none, still, moving"):
-        Point2d(1, distractor="wild")
+        Point2D(1, distractor="wild")
     with pytest.raises(ConfigError, match="mass, gear, dt, reach, goal_radius and horizon are positive"):
-        Point2d(1, mass=0.0)
+        Point2D(1, mass=0.0)
     with pytest.raises(ConfigError, match=r"damping 10.0 N s/m over 0.05 s is too much for 0.3 kg"):
-        Point2d(1, damping=10.0)
+        Point2D(1, damping=10.0)
     with pytest.raises(ConfigError, match=r"an obstacle of radius 0.2 m leaves no way round within 0.29 m"):
-        Point2d(1, obstacle=0.2)
+        Point2D(1, obstacle=0.2)
     with pytest.raises(WorldError, match="the optimal value is known for order=1 without obstacle"):
-        Point2d(1).optimal_value(0.9, 3)
+        Point2D(1).optimal_value(0.9, 3)
     with pytest.raises(ConfigError, match="mode 'over' is none of left, right, random"):
-        Point2d(1).expert(mode="over")
-    textured = Point2d(2, distractor="still")
+        Point2D(1).expert(mode="over")
+    textured = Point2D(2, distractor="still")
     with pytest.raises(WorldError, match="copy 0: the metadata 'world' of a point2d recording needs 'texture'"):
         textured.set_context([{}, {}])
     with pytest.raises(WorldError, match=r"copy 0: point2d has 20 numbers 'texture', got \[1.0\]"):
@@ -94,24 +94,24 @@ def test_point2d() -> None:
 
 def test_push2d() -> None:
     with pytest.raises(ConfigError, match="push2d: 5 discs; expected 2 or 3"):
-        Push2d(1, discs=5)
+        Push2D(1, discs=5)
     with pytest.raises(ConfigError, match="goal 'win' is none of instruction, reach, targets"):
-        Push2d(1, goal="win")
+        Push2D(1, goal="win")
     with pytest.raises(ConfigError, match=r"0 < tolerance <= 0.12"):
-        Push2d(1, tolerance=0.5)
+        Push2D(1, tolerance=0.5)
     with pytest.raises(ConfigError, match="goal 'targets' is one task; use chain=1"):
-        Push2d(1, goal="targets", chain=2)
+        Push2D(1, goal="targets", chain=2)
     with pytest.raises(ConfigError, match=r"palettes \('A', 'Z'\) are not all among A, B, C, D"):
-        Push2d(1, palettes=("A", "Z"))
+        Push2D(1, palettes=("A", "Z"))
     with pytest.raises(WorldError, match="goal 'targets' has no instructions to change"):
-        Push2d(1, goal="targets").instruct(torch.tensor([[0]]))
+        Push2D(1, goal="targets").instruct(torch.tensor([[0]]))
     with pytest.raises(
         WorldError, match=r"instructions are numbers 0..11 of shape \(1, 1\), got shape \(1, 1\): \[\[12\]\]"
     ):
-        Push2d(1).instruct(torch.tensor([[12]]))
+        Push2D(1).instruct(torch.tensor([[12]]))
     with pytest.raises(ConfigError, match="side 'up' and order 'given'; expected one of short, left, right, random"):
-        Push2d(1).expert(side="up")
+        Push2D(1).expert(side="up")
     with pytest.raises(WorldError, match="copy 0: the metadata 'world' of a push2d recording needs 'instructions'"):
-        Push2d(1).set_context([{"id": "push2d"}])
+        Push2D(1).set_context([{"id": "push2d"}])
     with pytest.raises(WorldError, match="the snapshot holds 1 copies of 8 state numbers, this push2d has 1 of 10"):
-        Push2d(1).restore(Push2d(1, discs=2).snapshot())
+        Push2D(1).restore(Push2D(1, discs=2).snapshot())

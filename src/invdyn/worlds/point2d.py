@@ -1,4 +1,4 @@
-"""`Point2d`: a point in the plane on its way to a goal; first order or double integrator, with its exact inverse.
+"""`Point2D`: a point in the plane on its way to a goal; first order or double integrator, with its exact inverse.
 
 Second order (the default; constants of the point mass in Brandfonbrener et al., NeurIPS 2023, 20 Hz):
 
@@ -23,7 +23,7 @@ from invdyn.worlds.base import Expert
 from invdyn.worlds.rasterizer import Disc, Picture, rasterize, waves
 from invdyn.worlds.torch_world import MODE, RESET, Outcome, Quality, ScriptedExpert, TorchWorld
 
-__all__ = ["Point2d", "Point2dConfig", "ReachGoal"]
+__all__ = ["Point2D", "Point2DConfig", "ReachGoal"]
 
 STATE, GOAL = "observation.state", "observation.goal"
 DISTRACTORS = ("none", "still", "moving")
@@ -32,7 +32,7 @@ TOUCH = 1e-6
 
 
 @dataclass(frozen=True)
-class Point2dConfig:
+class Point2DConfig:
     """Settings of a point world.
 
     Args:
@@ -85,7 +85,7 @@ class Point2dConfig:
             )
 
     @classmethod
-    def first_order(cls) -> Point2dConfig:
+    def first_order(cls) -> Point2DConfig:
         """s' = s + a, |a| <= 1, reward -0.1 |s' - (2, 2)|, starts uniform in [-1, 1]^2, no walls."""
         return cls(
             order=1, gear=1.0, dt=1.0, reach=math.inf, spread=1.0, goal=(2.0, 2.0), goal_radius=0.1, reward_scale=0.1,
@@ -98,7 +98,7 @@ class Point2dConfig:
         return self.reach if math.isfinite(self.reach) else 3 * self.spread
 
 
-class Point2d(TorchWorld[Point2dConfig]):
+class Point2D(TorchWorld[Point2DConfig]):
     """A batch of points.
 
     State: position (m), velocity (m/s; second order only), goal and its velocity, phase of the moving texture.
@@ -106,7 +106,7 @@ class Point2d(TorchWorld[Point2dConfig]):
     """
 
     name = "point2d"
-    config_class = Point2dConfig
+    config_class = Point2DConfig
 
     def specs(self) -> None:
         c = self.config
@@ -274,10 +274,10 @@ class Point2d(TorchWorld[Point2dConfig]):
         return rasterize(shapes, height, width, background=back, labels=labels)
 
 
-class ReachGoal(ScriptedExpert[Point2d]):
+class ReachGoal(ScriptedExpert[Point2D]):
     """clip(10 (goal - x) - v) for a resting goal, as in the point-mass data; past an obstacle by two waypoints."""
 
-    def __init__(self, world: Point2d, quality: Quality | None = None, mode: str = "random") -> None:
+    def __init__(self, world: Point2D, quality: Quality | None = None, mode: str = "random") -> None:
         super().__init__(world, quality)
         if mode not in ("left", "right", "random"):
             raise ConfigError(f"point2d: mode {mode!r} is none of left, right, random.")

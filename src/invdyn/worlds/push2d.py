@@ -1,4 +1,4 @@
-"""`Push2d`: a round pusher moves coloured discs in a square; instructions, chains, targets, obstacle, exact labels.
+"""`Push2D`: a round pusher moves coloured discs in a square; instructions, chains, targets, obstacle, exact labels.
 
 Quasi-static contact: the pusher moves by `SPEED` times the cause, then overlaps are resolved by moving discs out of
 the pusher, out of each other, the walls and the obstacle, a few times over; if a disc cannot give way, the pusher
@@ -21,7 +21,7 @@ from invdyn.worlds.push2d_look import PALETTES, Look, draw
 from invdyn.worlds.rasterizer import Picture
 from invdyn.worlds.torch_world import RESET, Outcome, Quality, TorchWorld
 
-__all__ = ["COLORS", "ZONES", "Push2d", "Push2dConfig"]
+__all__ = ["COLORS", "ZONES", "Push2D", "Push2DConfig"]
 
 PUSHER, DISC, OBSTACLE, SPEED = 0.05, 0.08, 0.07, 0.05
 """Radii, and the displacement per step of a cause of 1, as shares of the arena's side."""
@@ -40,7 +40,7 @@ SWEEPS, SLACK, TOUCH, LAYOUTS = 8, 1e-9, 1e-5, 48
 
 
 @dataclass(frozen=True)
-class Push2dConfig:
+class Push2DConfig:
     """Settings of a pushing world.
 
     Args:
@@ -80,7 +80,7 @@ class Push2dConfig:
             raise ConfigError(f"push2d: palettes {self.palettes} are not all among {', '.join(PALETTES)}.")
 
 
-class Push2d(TorchWorld[Push2dConfig]):
+class Push2D(TorchWorld[Push2DConfig]):
     """A batch of pushing arenas.
 
     State: pusher, discs, movers (place and velocity), number of instructions done, steps spent on the present one.
@@ -90,7 +90,7 @@ class Push2d(TorchWorld[Push2dConfig]):
     """
 
     name = "push2d"
-    config_class = Push2dConfig
+    config_class = Push2DConfig
 
     def specs(self) -> None:
         c = self.config

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from invdyn.errors import ConfigError
-from invdyn.worlds.push2d import CENTERS, DISC, OBSTACLE, PUSHER, SPEED, ZONES, Push2d
+from invdyn.worlds.push2d import CENTERS, DISC, OBSTACLE, PUSHER, SPEED, ZONES, Push2D
 from invdyn.worlds.torch_world import MODE, Quality, ScriptedExpert
 
 __all__ = ["GoBehindThenPush"]
@@ -23,7 +23,7 @@ TURNS = [math.radians(angle) for angle in (0, 30, -30, 60, -60, 90, -90)]
 SIDES, ORDERS = ("short", "left", "right", "random"), ("given", "nearest", "random")
 
 
-class GoBehindThenPush(ScriptedExpert[Push2d]):
+class GoBehindThenPush(ScriptedExpert[Push2D]):
     """Goes to the far side of the disc, then pushes it along the line to where it belongs.
 
     Args:
@@ -35,7 +35,7 @@ class GoBehindThenPush(ScriptedExpert[Push2d]):
     """
 
     def __init__(
-        self, world: Push2d, quality: Quality | None = None, side: str = "short", order: str = "given", play: int = 0
+        self, world: Push2D, quality: Quality | None = None, side: str = "short", order: str = "given", play: int = 0
     ) -> None:
         super().__init__(world, quality)
         if side not in SIDES or order not in ORDERS:

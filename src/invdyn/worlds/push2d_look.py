@@ -84,7 +84,7 @@ def draw(
     toward: Float64[Tensor, "batch state"] | None = None,
     crop: float | None = None,
 ) -> Picture:
-    """Paint the state `x`; see `Push2d.picture`."""
+    """Paint the state `x`; see `Push2D.picture`."""
     n, m = look.discs, look.movers
     (number,) = look.palette.long()
     floor, zone, pusher, obstacle, mover, *discs = _table().to(x.device)[number].permute(1, 2, 0)
