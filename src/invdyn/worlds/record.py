@@ -10,7 +10,7 @@ import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ NOISE_STREAM = 0x6E6F697365
 """Sets the generator of action noise apart from the worlds' own generators of the same seed."""
 
 
+@runtime_checkable
 class Actor(Protocol):
     """A policy: told when episodes begin, asked for actions."""
 
