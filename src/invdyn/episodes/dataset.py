@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
@@ -29,7 +29,13 @@ class Column:
     valid: Bool[np.ndarray, " frames"]
 
 
-class Dataset(Sequence[Episode]):
+if TYPE_CHECKING:
+    _SequenceOfEpisodes = Sequence[Episode]
+else:
+    _SequenceOfEpisodes = Sequence  # run-time type checkers look into a Sequence[Episode], which would read recordings
+
+
+class Dataset(_SequenceOfEpisodes):
     """Episodes of one schema, read when asked for.
 
     `dataset[3]` is an `Episode`; `dataset[:10]` and `dataset[[4, 7]]` are datasets over the same source

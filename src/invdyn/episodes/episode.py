@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -78,7 +78,13 @@ class EpisodeSource(Protocol):
         ...
 
 
-class Episode(Mapping[str, Signal]):
+if TYPE_CHECKING:
+    _MappingOfSignals = Mapping[str, Signal]
+else:
+    _MappingOfSignals = Mapping  # run-time type checkers look into a Mapping[str, Signal], which would read signals
+
+
+class Episode(_MappingOfSignals):
     """One recording: signals aligned on `timestamp`, read when asked for.
 
     A mapping from signal name to `Signal` over the signals this episode *has*: one that is in the

@@ -13,24 +13,11 @@ from PIL import Image
 from invdyn.episodes.signal import SignalSpec
 from invdyn.errors import FormatError
 
-__all__ = ["IMAGE_TYPE", "column_type", "decode_column", "encode_column", "is_png"]
+__all__ = ["IMAGE_TYPE", "check_storable", "column_type", "decode_column", "encode_column", "is_png"]
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-STORABLE = [
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float16",
-    "float32",
-    "float64",
-    "string",
-]
+NUMBERS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
+STORABLE = ["bool", *NUMBERS, "float16", "float32", "float64", "string"]
 PICTURES = {("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1)}
 """(dtype, channels) that PNG keeps without loss and Pillow reads back."""
 
@@ -40,9 +27,9 @@ def is_png(spec: SignalSpec) -> bool:
     return spec.encoding == "png"
 
 
-def check_storable(spec: SignalSpec) -> None:
+def check_storable(spec: SignalSpec, where: str | None = None) -> None:
     """Raises `FormatError` for a spec that no column or video can hold."""
-    where = f"signal {spec.name!r}"
+    where = where or f"signal {spec.name!r}"
     if spec.dtype not in STORABLE:
         raise FormatError(
             f"{where}: dtype {spec.dtype} cannot be stored in Parquet. Convert it to one of {', '.join(STORABLE)}."

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from invdyn.episodes.formats.lerobot_columns import check_storable
 from invdyn.episodes.signal import RESERVED, Schema, SignalSpec, infer_kind
 from invdyn.errors import FormatError, SignalError
 
@@ -144,6 +145,8 @@ def read_info(root: Path) -> LeRobotInfo:
 
     own_file = root / "meta" / "invdyn.json"
     own = read_json(own_file) if own_file.exists() else None
+    if own is not None and not isinstance(own, dict):
+        raise FormatError(f"{own_file} is not a JSON object. Delete it to read the folder as plain LeRobot.")
     fps = raw.get("fps") if own is None else own.get("fps", raw.get("fps"))
     if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1e9:
         raise FormatError(f"{file}: fps is {fps!r}, expected a positive number of frames per second. Correct it.")
@@ -188,6 +191,11 @@ def _version(file: Path, text: Any) -> tuple[int, int]:
     return known[text]
 
 
+def _is_depth(feature: Mapping[str, Any]) -> bool:
+    told = [feature.get("info"), feature.get("video_info")]
+    return any(t.get(key) is True for t in told if isinstance(t, dict) for key in ("is_depth_map", "video.is_depth_map"))
+
+
 def _is_mask(feature: Any) -> bool:
     return isinstance(feature, dict) and feature.get("dtype") == "bool" and list(feature.get("shape", [])) == [1]
 
@@ -209,24 +217,27 @@ def _specs(file: Path, features: Mapping[str, Any], own_file: Path, own: Any) ->
         shape = feature.get("shape") if isinstance(feature, dict) else None
         if not isinstance(shape, (list, tuple)) or not all(type(n) is int and n >= 0 for n in shape):
             raise FormatError(f"{where} has shape {shape!r}, expected a list of whole numbers. Correct it.")
-        if feature.get("dtype") == "language":
-            log.warning("%s holds language annotations, which are not read", where)
-            continue
-        try:
-            spec = _own_spec(told[name]) if name in told else _foreign_spec(name, feature, tuple(shape))
-            size = spec.size * (1 if spec.is_text else spec.numpy_dtype.itemsize)
-        except (SignalError, KeyError, TypeError, ValueError, OverflowError) as error:
-            raise FormatError(f"{where} cannot be read: {error}") from error
-        if math.prod(shape) * 8 > MOST_BYTES * 8 or not 0 <= size <= MOST_BYTES:
+        if math.prod(shape) * 8 > MOST_BYTES:
             raise FormatError(
                 f"{where}: one step of shape {list(shape)} would take more than {MOST_BYTES} bytes. Correct the shape."
             )
+        if feature.get("dtype") == "language":
+            log.warning("%s holds language annotations, which are not read", where)
+            continue
+        if _is_depth(feature):
+            log.warning("%s is a depth video (12-bit codes), which is not read", where)
+            continue
+        try:
+            spec = _own_spec(told[name]) if name in told else _foreign_spec(name, feature, tuple(shape))
+        except (SignalError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise FormatError(f"{where} cannot be read: {error}") from error
         if spec.size != math.prod(shape):
             raise FormatError(
                 f"{where} has shape {list(shape)}, but {own_file} says {list(spec.shape)}. Delete {own_file.name} "
                 "to read "
                 "the folder as plain LeRobot."
             )
+        check_storable(spec, where)
         if spec.encoding == "array" and spec.dtype != feature.get("dtype"):
             raise FormatError(
                 f"{where} has dtype {feature.get('dtype')!r}, but {own_file} says {spec.dtype!r}. Correct one of them."
