@@ -105,8 +105,7 @@ def test_a_channel_without_effect_and_a_saturated_gripper():
     data = episodes((60, 60), amplitude=1.0)
     found = resolvable(CartWorld(16), data, steps=None, delta=0.25, tolerance=0.05)
     assert found.names == ("action[0]", "action[1]", "action[2]")
-    assert found.verdict.tolist() == [True, True, False]
-    assert found.dims == (0, 1)
+    assert found.dims.tolist() == [True, True, False]
     assert found.fraction[0] == 1
     assert found.fraction[2] == 0
     # The gripper leaves no trace exactly where it stays against a stop whichever way the cause is moved.
@@ -118,7 +117,7 @@ def test_a_channel_without_effect_and_a_saturated_gripper():
     np.testing.assert_allclose(found.effect[:, 1], trace / scale, atol=1e-5)
     assert 0 < (trace == 0).sum() < len(trace)
     assert (found.mask[:, 1] == (trace / scale > 0.05)).all()
-    assert found.summary()["resolvable_dims"] == [0, 1]
+    assert found.summary()["resolvable_dims"] == ["action[0]", "action[1]"]
 
 
 def test_a_delayed_effect_needs_the_horizon_of_the_window():
@@ -127,8 +126,8 @@ def test_a_delayed_effect_needs_the_horizon_of_the_window():
     far = resolvable(DelayedCart(8), data, steps=None, horizon=2)
     assert near.fraction[0] == 0
     assert far.fraction[0] >= 39 / 40  # the last step's effect was never recorded but is simulated all the same
-    assert near.verdict.tolist() == [False, True, False]
-    assert far.verdict.tolist() == [True, True, False]
+    assert near.dims.tolist() == [False, True, False]
+    assert far.dims.tolist() == [True, True, False]
 
 
 def test_drawn_steps_depend_on_the_seed_alone():

@@ -174,6 +174,7 @@ def _run(policy: Policy | None, world: World, seeds: Sequence[int], setting: _Se
     if policy is not None:
         policy.reset(world.batch)
     active, success = np.ones(used, bool), np.zeros(used, bool)
+    _rest(world, active)
     returns, lengths = np.zeros(used), np.zeros(used, np.int64)
     film: dict[int, list[np.ndarray]] = {i: [] for i, seed in enumerate(seeds) if seed in setting.film}
     _shoot(world, film, active, setting.size)
@@ -192,11 +193,19 @@ def _run(policy: Policy | None, world: World, seeds: Sequence[int], setting: _Se
             active &= ~success
         if not active.any():
             break
+        _rest(world, active)
     written = {}
     for i, frames in film.items():
         assert setting.videos is not None
         written[seeds[i]] = write_video(setting.videos / f"seed-{seeds[i]}.mp4", np.stack(frames), fps=1.0 / world.dt)
     return _Part(success, returns, lengths, written)
+
+
+def _rest(world: World, active: np.ndarray) -> None:
+    """Spare the world the copies whose episode has ended, and the surplus ones."""
+    idle = np.ones(world.batch, bool)
+    idle[: len(active)] = ~active
+    world.rest(torch.from_numpy(idle))
 
 
 def _shoot(world: World, film: dict[int, list[np.ndarray]], active: np.ndarray, size: tuple[int, int]) -> None:

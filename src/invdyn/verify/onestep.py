@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
@@ -63,6 +64,7 @@ class OneStep:
             jobs = np.arange(first, min(first + world.batch, len(steps)))
             padded = np.concatenate([jobs, np.full(world.batch - len(jobs), jobs[-1])])
             world.anchor([episode] * world.batch, [int(steps[j]) for j in padded])
+            world.rest(torch.arange(world.batch) >= len(jobs))
             for ahead in range(self.horizon):
                 world.step(to_cause(world, causes[padded, ahead]))
                 seen[jobs, ahead] = self.compared.now(world)[: len(jobs)]

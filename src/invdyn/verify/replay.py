@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float64, Int64
 
 from invdyn.episodes.episode import Episode
@@ -209,6 +210,9 @@ def _roll(
                 start = compared.now(world)
                 for i in range(used):
                     errors[i][0] = np.abs(compared.difference(start[i], recorded[i][0]))
+        idle = np.ones(world.batch, bool)
+        idle[:used] = ~running
+        world.rest(torch.from_numpy(idle))
         causes = np.full((world.batch, world.action.size), np.nan)
         for i in range(used):
             if running[i]:

@@ -30,7 +30,7 @@ class Resolvability:
 
     Args:
         names: of the dimensions.
-        verdict: [cause] True where at least `share` of the steps resolve the dimension.
+        dims: [cause] the verdict: True where at least `share` of the steps resolve the dimension.
         fraction: [cause] share of steps that do.
         effect: [frames, cause] largest effect of moving the dimension by `delta` of its range, over both directions,
             the components compared and the horizon, in units of the one-step scale.
@@ -39,7 +39,7 @@ class Resolvability:
     """
 
     names: tuple[str, ...]
-    verdict: Bool[np.ndarray, " cause"]
+    dims: Bool[np.ndarray, " cause"]
     fraction: Float64[np.ndarray, " cause"]
     effect: Float64[np.ndarray, "frames cause"] = field(repr=False)
     episode: Int64[np.ndarray, " frames"] = field(repr=False)
@@ -54,15 +54,10 @@ class Resolvability:
         """[frames, cause] whether the dimension is resolvable at the step."""
         return self.effect > self.tolerance
 
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """Numbers of the resolvable dimensions."""
-        return tuple(int(d) for d in np.flatnonzero(self.verdict))
-
     def summary(self) -> dict[str, Any]:
         """JSON-able key figures."""
         return {
-            "resolvable_dims": list(self.dims),
+            "resolvable_dims": [name for name, yes in zip(self.names, self.dims, strict=True) if yes],
             "names": list(self.names),
             "fraction": [float(f) for f in self.fraction],
             "effect_median": [float(e) for e in np.median(self.effect, 0)],
