@@ -114,7 +114,7 @@ def detect_format(path: Path | str) -> str:
         if inside:
             raise FormatError(f"{path} holds files of several formats ({', '.join(inside)}). Say which with format=...")
     elif path.suffix in _SUFFIXES:
-        return _SUFFIXES[path.suffix]
+        return "known" if path.suffix == ".npz" and _matches("known", path) else _SUFFIXES[path.suffix]
     elif path.suffix in (".hdf5", ".h5"):
         import h5py
 

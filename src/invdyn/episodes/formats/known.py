@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,9 @@ KNOWN: Mapping[str, KnownSet] = {
 
 
 def _which(path: Path) -> KnownSet | None:
-    """The entry whose files lie in this folder with its keys; reads one table of contents."""
-    if not path.is_dir():
-        return None
+    """The entry whose files lie in this folder (or that this file is of); reads one table of contents."""
     for known in KNOWN.values():
-        file = next(iter(sorted(path.glob(known.files))), None)
+        file = next(iter(_files(path, known)), None)
         if file is None:
             continue
         try:
@@ -130,8 +129,14 @@ def _which(path: Path) -> KnownSet | None:
     return None
 
 
+def _files(path: Path, known: KnownSet) -> list[Path]:
+    if path.is_file():
+        return [path] if fnmatch(path.name, known.files) else []
+    return sorted(path.glob(known.files)) if path.is_dir() else []
+
+
 def matches(path: Path | str) -> bool:
-    """Whether this folder is one of `KNOWN`."""
+    """Whether this folder, or file, is of one of `KNOWN`."""
     return _which(Path(path)) is not None
 
 
@@ -150,10 +155,10 @@ def open(path: Path | str, **options: Any) -> Dataset:  # noqa: A001 - every for
         raise complaint(
             path, "no known data set", expected=f"one of {', '.join(KNOWN)}", remedy="Open it as format='npz'."
         )
-    files = sorted(path.glob(known.files))
+    files, folder = _files(path, known), path if path.is_dir() else path.parent
     data = npz.open(path, **{"files": files, **known.options, **options})
     numbers = [n for file in files for n in _numbers(file, data)]
-    images = [_strips(file) for file in sorted(path.glob(known.images))] if known.images else []
+    images = [_strips(file) for file in sorted(folder.glob(known.images))] if known.images else []
     return Dataset(_KnownSource(data, known, tuple(numbers), tuple(images)))
 
 
