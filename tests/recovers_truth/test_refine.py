@@ -19,7 +19,7 @@ def test_gauss_newton_recovers_a_linear_world_and_leaves_the_dead_channel():
     (episode,) = episodes((50,), amplitude=0.5)
     truth, guess = noisy(episode, 0.1)
     # Where the guess has the gripper at its stop the world has a kink: that takes more than the usual 3 updates.
-    config = RefineConfig(iterations=10)
+    config = RefineConfig(method="gauss-newton", iterations=10)
     made = refine(CartWorld(32), episode, guess, threshold=0.0, config=config)
     clear = np.abs(np.diff(np.array(episode["world.state"].values)[:, 2])) > 0  # gripper away from its stops
     inner = (episode["world.state"].values[1:, 2] > 0.01) & (episode["world.state"].values[1:, 2] < 0.99) & clear
@@ -34,7 +34,7 @@ def test_gauss_newton_recovers_a_linear_world_and_leaves_the_dead_channel():
     assert np.isnan(made.values[-1]).all()
     # 1 check, 3 derivatives, up to 10 updates; hardly any step needs them all.
     assert made.evaluations[:-1].max() <= 14
-    usual = refine(CartWorld(32), episode, guess, threshold=0.0)
+    usual = refine(CartWorld(32), episode, guess, threshold=0.0, config=RefineConfig(method="gauss-newton"))
     assert usual.evaluations[:-1].max() <= 7
     assert np.mean(np.abs(usual.values - truth)[:-1, 0] < 2e-6) > 0.95
     assert made.source("inferred:m")[0] == "inferred:m+refined"
@@ -47,7 +47,8 @@ def test_pendulum_torque_is_exact_after_refinement(noise):
     tool = OneStep.of(Pendulum(batch=64), data, signals=["world.state"])
     for episode in data:
         truth, guess = noisy(episode, noise)
-        made = refine(Pendulum(batch=64), episode, guess, threshold=1e-6, tool=tool)
+        config = RefineConfig(method="gauss-newton")
+        made = refine(Pendulum(batch=64), episode, guess, threshold=1e-6, tool=tool, config=config)
         free = np.abs(np.array(episode["world.state"].values)[1:, 1]) < 8 - 1e-9  # the speed was not clipped
         assert free.mean() > 0.9
         # Torques are float32 numbers up to 2: half a unit in the last place is 1.2e-7.

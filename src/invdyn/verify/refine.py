@@ -234,6 +234,8 @@ def _gauss_newton(
         new = job.gaps(steps[todo], trial_cause)
         spent[todo] += 1
         step = trial - z[todo]
+        # Moves of the size of rounding teach the Jacobian nothing but rounding.
+        step[np.abs(step) < 1e-4 * config.perturbation] = 0.0
         length = np.maximum((step**2).sum(1), 1e-300)
         miss = new - gaps[todo] - np.einsum("jkd,jd->jk", jacobian[todo], step)
         jacobian[todo] += np.einsum("jk,jd->jkd", miss, step) / length[:, None, None]
