@@ -1,13 +1,15 @@
 """Files and folders that appear whole or not at all: write beside the target, then rename.
 
 A process killed at any point leaves the old state or the new one, never a part. What it leaves besides is a
-hidden `.<name>.partial-*` neighbour, which no reader looks at.
+hidden `.<name>.partial-*` neighbour, which no reader looks at and the next `appearing` of the same path removes.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,7 +47,11 @@ def appearing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     if (path.exists() or path.is_symlink()) and not overwrite:
         raise FormatError(f"{path} exists already. Choose another path, or pass overwrite=True to replace it.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
+    prefix = f".{path.name}.partial-{socket.gethostname()}-"
+    for left in path.parent.glob(f"{glob.escape(prefix)}*"):
+        if not _alive(left.name.removeprefix(prefix).partition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)  # of a process of this machine that was killed
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=path.parent))
     try:
         staged = folder / path.name
         yield staged
@@ -59,6 +65,16 @@ def appearing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         os.rename(staged, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _umask() -> int:
