@@ -58,7 +58,8 @@ def compare_policies(
     if len(labelled) != len(truth) or (labelled.lengths != truth.lengths).any():
         raise ConfigError(
             f"compare_policies: {len(labelled)} labelled recordings ({labelled.frames} frames) and "
-            f"{len(truth)} true ones ({truth.frames} frames) are not the same. Give the recordings the labels were inferred for."
+            f"{len(truth)} true ones ({truth.frames} frames) are not the same. "
+            "Give the recordings the labels were inferred for."
         )
 
     def fit(name: str, data: Dataset, source: str, weights: Weighting) -> FittedPolicy:

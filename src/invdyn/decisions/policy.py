@@ -52,7 +52,7 @@ class ClonedPolicy(nn.Module):
                 self.encoders[str(number)] = ConvEncoder(height, width, channels, config.image_features)
                 size += config.image_features
             else:
-                self.normalizers[str(number)] = Normalizer(spec.size)
+                self.normalizers[str(number)] = Normalizer((spec.size,))
                 size += spec.size
         self.head = make_head(config.head, target)
         steps = self.window.size
