@@ -23,7 +23,9 @@ def label_specs(target: SignalSpec) -> dict[str, SignalSpec]:
     `action` for an output of the policy (formats.md 1.3).
     """
     base = f"label.{target.name}"
-    like = replace(target, kind="state", low=None, high=None)
+    # Classes and counts get real-numbered ends, so that an end can be missing.
+    dtype = target.dtype if target.numpy_dtype.kind == "f" else "float32"
+    like = replace(target, kind="state", low=None, high=None, dtype=dtype)
     return {
         "lower": replace(like, name=f"{base}.lower"),
         "upper": replace(like, name=f"{base}.upper"),
@@ -46,9 +48,9 @@ class Label:
         weight: [time] confidence in [0, 1]: 1 where measured, 0 where there is no cause.
     """
 
-    value: Float[np.ndarray, "time *cause"]
-    lower: Float[np.ndarray, "time *cause"]
-    upper: Float[np.ndarray, "time *cause"]
+    value: Float[np.ndarray, time *cause]
+    lower: Float[np.ndarray, time *cause]
+    upper: Float[np.ndarray, time *cause]
     source: np.ndarray
     residual: Float[np.ndarray, " time"]
     weight: Float[np.ndarray, " time"]
@@ -60,7 +62,8 @@ class Label:
         valid = None if present.all() else present
         dtype = target.numpy_dtype
         named = {"lower": self.lower, "upper": self.upper, "residual": self.residual, "weight": self.weight}
-        signals = [Signal(target, self.value.astype(dtype), valid), Signal(columns["source"], self.source.astype(object))]
+        value = self.value if dtype.kind == "f" else np.nan_to_num(self.value)  # a missing class is masked
+        signals = [Signal(target, value.astype(dtype), valid), Signal(columns["source"], self.source.astype(object))]
         for part, values in named.items():
             values = values.astype(columns[part].numpy_dtype)
             known = np.isfinite(values).reshape(len(values), -1).all(1)

@@ -13,11 +13,11 @@ from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.episode import EpisodeRecord, EpisodeSource
 from invdyn.episodes.signal import Schema, Signal
 
-__all__ = ["hide", "select_signals", "with_metadata"]
+__all__ = ["DatasetView", "hide", "select_signals", "with_metadata"]
 
 
 @dataclass(frozen=True)
-class _View:
+class DatasetView:
     """A dataset as a source; subclasses change one thing."""
 
     data: Dataset
@@ -48,7 +48,7 @@ class _View:
 
 
 @dataclass(frozen=True)
-class _Hidden(_View):
+class _Hidden(DatasetView):
     names: frozenset[str] = frozenset()
     episodes: frozenset[int] = frozenset()
 
@@ -70,7 +70,7 @@ def hide(dataset: Dataset, names: Iterable[str], episodes: Iterable[int]) -> Dat
 
 
 @dataclass(frozen=True)
-class _Selected(_View):
+class _Selected(DatasetView):
     kept: tuple[str, ...] = ()
 
     @property
@@ -89,7 +89,7 @@ def select_signals(dataset: Dataset, names: Iterable[str]) -> Dataset:
 
 
 @dataclass(frozen=True)
-class _Annotated(_View):
+class _Annotated(DatasetView):
     extra: tuple[Mapping[str, Any], ...] = ()
 
     def record(self, index: int) -> EpisodeRecord:
