@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from invdyn.worlds.linear_gaussian import LinearGaussianWorld
 from invdyn.worlds.pendulum import Pendulum
 from invdyn.worlds.point2d import Point2D, Point2DConfig
 from invdyn.worlds.push2d import Push2D
@@ -119,3 +120,23 @@ def test_copies_are_truncated_at_the_horizon(make: Make) -> None:
 def test_experts_answer_twice_alike(make: Make) -> None:
     expert = make(4).expert(NOISY)  # type: ignore[call-arg]
     assert torch.equal(expert.act(), expert.act())
+
+
+def test_linear_gaussian_world_replays_noise_and_all() -> None:
+    """Its noise is a function of seed and step: a snapshot brings it back, another seed brings another one."""
+
+    def run(world: LinearGaussianWorld) -> torch.Tensor:
+        expert = world.expert()
+        return torch.stack([world.step(expert.act()).observation["observation.state"] for _ in range(10)])
+
+    world = LinearGaussianWorld(4, output_noise=0.1)
+    world.reset([5, 6, 7, 5])
+    start = world.snapshot()
+    first = run(world)
+    world.restore(start)
+    assert torch.equal(run(world), first)
+    alone = LinearGaussianWorld(1, output_noise=0.1)
+    alone.reset([6])
+    assert torch.equal(run(alone)[:, 0], first[:, 1])
+    assert torch.equal(first[:, 0], first[:, 3])
+    assert not torch.equal(first[:, 0], first[:, 1])
