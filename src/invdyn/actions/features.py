@@ -19,6 +19,9 @@ from invdyn.nn.encoders import ConvEncoder
 
 __all__ = ["WindowFeatures"]
 
+ROUNDING = 1e-6
+"""Float32 keeps about this share of a number."""
+
 
 class WindowFeatures(nn.Module):
     """Scaled features of windows, with everything that must not be seen set to zero after scaling.
@@ -84,6 +87,9 @@ class WindowFeatures(nn.Module):
         if pairs.any():
             change = (values[stride:] - values[:-stride])[pairs]
             self.changes.fit(torch.from_numpy(change), kind=self.config.normalize)
+            # Changes at the rounding of the recorded numbers are no motion: leave them small.
+            rounding = torch.from_numpy(ROUNDING * np.abs(values[valid]).max(0))
+            self.changes.scale.copy_(torch.where(self.changes.scale <= rounding, 1.0, self.changes.scale))
 
     def present(self, batch: WindowBatch) -> Bool[Tensor, "batch window"]:
         """Steps that are there and may be seen."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from invdyn.verify.metrics.regression import r2
 
 __all__ = ["FittedInverse", "default_trainer", "fit_inverse", "labelled_windows", "split_episodes"]
 
+Criterion = Literal["auto", "likelihood", "error"]
 SCORED = 4096
 """Windows computed at a time when scoring."""
 
@@ -113,6 +115,7 @@ def fit_inverse(
     holdout: float = 0.1,
     held_out: Iterable[int] | None = None,
     weight: str | None = None,
+    criterion: Criterion = "auto",
     folder: Path | None = None,
     progress: bool = False,
     seed: int = 0,
@@ -129,6 +132,8 @@ def fit_inverse(
         holdout: share of the labelled episodes held out; 0 trains on all, without early stopping and without a score.
         held_out: which episodes to hold out, instead of a random share.
         weight: signal that weighs the labels (`label.action.weight`).
+        criterion: what early stopping watches on the held-out episodes: `likelihood`, or the squared `error` of the
+            points in training standard deviations. auto: error for numbers, likelihood for classes.
         folder: where checkpoints, logs and the finished model go; an interrupted fit resumes from it.
         progress: show a bar on stderr.
         seed: of the split, the initial weights and the batches.
@@ -159,7 +164,7 @@ def fit_inverse(
     settings = trainer or default_trainer()
     settings = _with_seed(settings, seed)
     result = Trainer(settings, folder, progress).fit(
-        model, _loss, train.draw, (lambda net: mean_loss(net, check)) if len(check) else None
+        model, _loss, train.draw, _validation(check, criterion, model, targets) if len(check) else None
     )
     scores = held_out_score(model, check) if len(check) else None
     fitted = FittedInverse(model, result, tuple(held), tuple(training), scores)
@@ -173,6 +178,19 @@ def fit_inverse(
         }
         save_model(model, folder, facts=facts, overwrite=True)
     return fitted
+
+
+def _validation(
+    check: WindowSampler, criterion: Criterion, model: InverseNet, targets: Tensor
+) -> Callable[[InverseNet], float]:
+    classes = hasattr(model.head, "sizes")
+    if criterion == "error" and classes:
+        raise ConfigError("criterion 'error' is for numbers and the target has classes. Use 'likelihood'.")
+    if criterion == "likelihood" or classes:
+        return lambda net: mean_loss(net, check)
+    scale = targets.double().std(0, correction=0).numpy()
+    scale = np.where(scale > 0, scale, 1.0)
+    return lambda net: mean_error(net, check, scale)
 
 
 def _with_seed(settings: TrainerConfig, seed: int) -> TrainerConfig:
@@ -207,14 +225,25 @@ def mean_loss(model: InverseNet, windows: WindowSampler) -> float:
     return total / len(windows)
 
 
-def held_out_score(model: InverseNet, windows: WindowSampler) -> Float64[np.ndarray, " cause"]:
-    """R2 per dimension of the point answers (accuracy per group for classes)."""
+def mean_error(model: InverseNet, windows: WindowSampler, scale: Float64[np.ndarray, " cause"]) -> float:
+    """Mean over windows and dimensions of the points' squared error, in units of `scale`."""
+    guess, truth = points(model, windows)
+    return float((((guess - truth) / scale) ** 2).mean())
+
+
+def points(
+    model: InverseNet, windows: WindowSampler
+) -> tuple[Float64[np.ndarray, "windows cause"], Float64[np.ndarray, "windows cause"]]:
+    """Point answers and true causes of all windows, flat."""
     guesses, truths = [], []
     with torch.inference_mode():
         for batch in windows.in_order(SCORED):
             guesses.append(model.infer(batch).point().reshape(len(batch), -1))
             truths.append(batch.targets[model.target.name].reshape(len(batch), -1))
-    guess, truth = torch.cat(guesses).double().numpy(), torch.cat(truths).double().numpy()
-    if hasattr(model.head, "sizes"):
-        return (guess == truth).mean(0)
-    return r2(truth, guess)
+    return torch.cat(guesses).double().numpy(), torch.cat(truths).double().numpy()
+
+
+def held_out_score(model: InverseNet, windows: WindowSampler) -> Float64[np.ndarray, " cause"]:
+    """R2 per dimension of the point answers (accuracy per group for classes)."""
+    guess, truth = points(model, windows)
+    return (guess == truth).mean(0) if hasattr(model.head, "sizes") else r2(truth, guess)

@@ -44,6 +44,8 @@ class InverseConfig:
     """Kind of answer; auto: classes -> categorical, bounded numbers -> clipped Gaussian, others -> Gaussian."""
     components: int = 5
     """Of a mixture head."""
+    beta: float = 0.5
+    """Exponent of the beta-NLL (Seitzer et al. 2022: 0.5): 0 is the plain likelihood; see nn.heads.Head."""
     width: int = 128
     """Units of each hidden layer."""
     depth: int = 2

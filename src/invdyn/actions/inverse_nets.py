@@ -49,7 +49,7 @@ class InverseNet(InverseModel):
         self.inputs = tuple(spec.name for spec in self.input_specs)
         self.window = config.window
         self.features = WindowFeatures(config, self.input_specs)
-        self.head = make_head(config.head, target, components=config.components)
+        self.head = make_head(config.head, target, components=config.components, beta=config.beta)
 
         def trunk() -> nn.Module:
             if config.temporal == "transformer":

@@ -110,8 +110,11 @@ class SquashedGaussian(Factored):
 
     def log_prob_per_dimension(self, value: Float[Tensor, "*batch cause"]) -> Float[Tensor, "*batch cause"]:
         margin = MARGIN * (self.high - self.low) / 2
-        below, above = torch.maximum(value - self.low, margin), torch.maximum(self.high - value, margin)
-        below, above = torch.log(below), torch.log(above)
+        # Both distances are clamped at both ends: no value is further out than the margin, whatever its rounding.
+        below, above = (
+            torch.log(torch.minimum(torch.maximum(d, margin), self.high - self.low - margin))
+            for d in (value - self.low, self.high - value)
+        )
         jacobian = math.log(2) + below + above - torch.log(self.high - self.low)
         z = ((below - above) / 2 - self.base_mean) * torch.exp(-self.log_std)
         return normal_log_density(z, self.log_std) - jacobian

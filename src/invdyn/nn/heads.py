@@ -52,10 +52,15 @@ class Head(nn.Module):
     Attributes:
         size: raw outputs it needs.
         dimensions: components of the cause.
+        beta: exponent of the beta-NLL (Seitzer et al. 2022, eq. 5): the loss of each dimension is weighted by its own
+            variance^beta (held constant), in the head's scaled units. 0 is the likelihood; towards 1 hard samples count
+            as much for the mean as in a squared error, so that a spread that fits the training noise early does not
+            starve the mean.
     """
 
     size: int
     dimensions: int
+    beta: float = 0.0
 
     @abstractmethod
     def distribution(self, raw: Float[Tensor, "*batch size"]) -> CauseDistribution:
@@ -77,17 +82,23 @@ class Head(nn.Module):
             ConfigError: a mask with a head whose dimensions cannot be told apart.
         """
         distribution = self.distribution(raw)
-        if mask is None:
+        if isinstance(distribution, (Factored, FactoredCategorical)):
+            known = value if mask is None else torch.where(mask, value, torch.zeros_like(value))
+            each = -distribution.log_prob_per_dimension(known) * self._importance(distribution)
+            each = each if mask is None else torch.where(mask, each, torch.zeros_like(each))
+            cost = each.sum(-1)
+        elif mask is None:
             cost = -distribution.log_prob(value)
-        elif isinstance(distribution, (Factored, FactoredCategorical)):
-            each = distribution.log_prob_per_dimension(torch.where(mask, value, torch.zeros_like(value)))
-            cost = -torch.where(mask, each, torch.zeros_like(each)).sum(-1)
         else:
             raise ConfigError(
                 f"{type(self).__name__} cannot leave single dimensions out of its loss. "
                 "Use a squashed, clipped, gaussian, regression or categorical head for causes with missing dimensions."
             )
         return weighted_mean(cost, weight)
+
+    def _importance(self, distribution: CauseDistribution) -> Tensor | float:
+        """Weight of each dimension's likelihood."""
+        return 1.0
 
 
 def weighted_mean(cost: Tensor, weight: Tensor | None) -> Tensor:
@@ -123,6 +134,11 @@ class _Scaled(Head):
         std = torch.where(std > 1e-8 * (1 + values.abs().amax(0)), std, torch.ones_like(std))
         self.loc.copy_(values.mean(0))
         self.scale.copy_(std)
+
+    def _importance(self, distribution: CauseDistribution) -> Tensor | float:
+        if self.beta == 0 or not isinstance(distribution, (Gaussian, ClippedGaussian, SquashedGaussian)):
+            return 1.0
+        return torch.exp(2 * self.beta * (distribution.log_std - torch.log(self.scale))).detach()
 
     def _mean_and_log_std(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         mean, spread = raw.split(self.dimensions, -1)
@@ -286,6 +302,7 @@ def make_head(
     *,
     components: int = 5,
     spread: Literal["none", "learned"] = "none",
+    beta: float = 0.0,
 ) -> Head:
     """The head for a target signal.
 
@@ -308,6 +325,14 @@ def make_head(
     if kind == "auto":
         classes = target.dtype == "bool" or (whole and bounded)
         kind = "categorical" if classes else "clipped" if bounded else "gaussian"
+    head = _make(kind, target, bounded, components, spread)
+    head.beta = beta
+    return head
+
+
+def _make(
+    kind: HeadKind, target: SignalSpec, bounded: bool, components: int, spread: Literal["none", "learned"]
+) -> Head:
     if kind == "categorical":
         return CategoricalHead(_classes(target))
     if kind == "joint":
