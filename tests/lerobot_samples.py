@@ -6,7 +6,9 @@ import numpy as np
 
 from invdyn.episodes import Dataset, Episode, Schema, Signal, SignalSpec, Span
 
-STATE = SignalSpec("observation.state", (4,), "float32", "state", "rad", names=("a", "b", "c", "d"), low=(-np.inf,), high=(1.0,))
+STATE = SignalSpec(
+    "observation.state", (4,), "float32", "state", "rad", names=("a", "b", "c", "d"), low=(-np.inf,), high=(1.0,)
+)
 ACTION = SignalSpec("action", (2,), "float32", "action", "N m", low=(-1.0, -2.0), high=(1.0, 2.0))
 REWARD = SignalSpec("next.reward", (), "float64", "reward")
 MATRIX = SignalSpec("world.inertia", (2, 3), "float64", "state", "kg m^2")
@@ -17,7 +19,7 @@ SIDE = SignalSpec("observation.images.side", (64, 64, 3), "uint8", "image", enco
 PNG = SignalSpec("observation.images.wrist", (8, 9, 3), "uint8", "image", encoding="png")
 NUMERIC = Schema((STATE, ACTION, REWARD, MATRIX, NOTE, FLAG), 10.0)
 SCHEMA = Schema((STATE, ACTION, REWARD, MATRIX, NOTE, FLAG, PNG, TOP, SIDE), 10.0)
-TASKS = ('put the "red" block on \'top\'', "stoße den Würfel 推", "")
+TASKS = ("put the \"red\" block on 'top'", "stoße den Würfel 推", "")
 
 
 def picture_of(number: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -67,7 +69,9 @@ def sample(lengths: tuple[int, ...] = (12, 1, 30, 7), schema: Schema = SCHEMA, s
         metadata = {"seed": index, "return": 0.1 * index, "world": {"id": "pendulum", "größe": [1, 2.5, None]}}
         task = TASKS[index % len(TASKS)]
         episodes.append(
-            Episode.from_signals(signals, fps=schema.fps, timestamp=clock, task=task, metadata=metadata, spans=spans, schema=schema)
+            Episode.from_signals(
+                signals, fps=schema.fps, timestamp=clock, task=task, metadata=metadata, spans=spans, schema=schema
+            )
         )
         first += length
     return Dataset.from_episodes(episodes)

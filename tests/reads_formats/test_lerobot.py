@@ -11,9 +11,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from lerobot_samples import ACTION, MATRIX, NUMERIC, PNG, REWARD, SCHEMA, SIDE, STATE, TASKS, TOP, assert_equal, files_of, number_of, sample
+from lerobot_samples import (
+    ACTION,
+    MATRIX,
+    NUMERIC,
+    PNG,
+    REWARD,
+    SCHEMA,
+    SIDE,
+    STATE,
+    TASKS,
+    TOP,
+    assert_equal,
+    files_of,
+    number_of,
+    sample,
+)
 
-from invdyn.episodes import Dataset, Episode, Schema, Signal, SignalSpec, detect_format, open_dataset, statistics, write_dataset
+from invdyn.episodes import (
+    Dataset,
+    Episode,
+    Schema,
+    Signal,
+    SignalSpec,
+    detect_format,
+    open_dataset,
+    statistics,
+    write_dataset,
+)
 from invdyn.episodes.formats import lerobot_source
 from invdyn.episodes.formats.lerobot_episodes import read_tasks
 from invdyn.episodes.formats.lerobot_files import DataFile
@@ -36,7 +61,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(sample(), tmp_path_factory.mktemp("lerobot") / "data")
 
 
-@pytest.mark.parametrize("options", [{}, {"matrices": "nested"}, {"codec": "h264"}, {"data_mb": 0.01, "video_mb": 0.004, "chunk_files": 2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"matrices": "nested"}, {"codec": "h264"}, {"data_mb": 0.01, "video_mb": 0.004, "chunk_files": 2}]
+)
 def test_round_trip(tmp_path: Path, options: dict) -> None:
     data = sample()
     path = write_dataset(data, tmp_path / "data", **options)
@@ -130,14 +157,18 @@ def test_statistics_on_disk_are_those_of_the_values(folder: Path) -> None:
     for name, s in found.items():
         for part in ("min", "max", "mean", "std"):
             # Summed per episode and put together there, all at once here: rounding differs.
-            np.testing.assert_allclose(np.array(told[name][part]).ravel(), getattr(s, part).ravel().astype(float), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                np.array(told[name][part]).ravel(), getattr(s, part).ravel().astype(float), rtol=1e-9, atol=1e-12
+            )
         assert told[name]["count"] == [s.count]
 
 
 def test_foreign_statistics_are_not_needed_and_not_believed(tmp_path: Path) -> None:
     path = write_dataset(sample(schema=NUMERIC), tmp_path / "data")
     truth = statistics(open_dataset(path))["observation.state"]
-    rewrite(path / "meta/stats.json", lambda s: {k: {"mean": [99.0], "std": [0.0]} for k in s})  # no quantiles, all wrong
+    rewrite(
+        path / "meta/stats.json", lambda s: {k: {"mean": [99.0], "std": [0.0]} for k in s}
+    )  # no quantiles, all wrong
     episodes = path / "meta/episodes/chunk-000/file-000.parquet"
     rewrite(episodes, lambda t: t.select([n for n in t.column_names if not n.startswith("stats/")]))
     assert np.array_equal(statistics(open_dataset(path))["observation.state"].mean, truth.mean)
@@ -150,7 +181,9 @@ def test_a_window_is_a_piece_of_the_episode(folder: Path) -> None:
     whole = data[2]
     for name in whole:
         piece = data[2].read(name, 3, 9)
-        assert np.array_equal(piece.values, whole[name].values[3:9], equal_nan=not piece.spec.is_text and piece.values.dtype.kind == "f")
+        assert np.array_equal(
+            piece.values, whole[name].values[3:9], equal_nan=not piece.spec.is_text and piece.values.dtype.kind == "f"
+        )
         assert np.array_equal(piece.mask, whole[name].mask[3:9])
 
 
@@ -184,7 +217,9 @@ def test_cameras_roll_over_at_different_episodes(tmp_path: Path) -> None:
     table = pq.read_table(path / "meta/episodes/chunk-000/file-000.parquet")
 
     def files(prefix: str) -> list[tuple[int, int]]:
-        return list(zip(table[f"{prefix}/chunk_index"].to_pylist(), table[f"{prefix}/file_index"].to_pylist(), strict=True))
+        return list(
+            zip(table[f"{prefix}/chunk_index"].to_pylist(), table[f"{prefix}/file_index"].to_pylist(), strict=True)
+        )
 
     top, side, rows = files(f"videos/{TOP.name}"), files(f"videos/{SIDE.name}"), files("data")
     assert len(set(top)) > 1
@@ -297,7 +332,9 @@ def test_scalars_and_shape_one(tmp_path: Path) -> None:
     """LeRobot stores both as scalars; ours stay apart, foreign ones are told apart by their name."""
     specs = (SignalSpec("action", (1,), "float32", "action"), REWARD, SignalSpec("pair", (1, 1), "int16", "state"))
     values = [np.array([[1.0], [2.0]], np.float32), np.array([3.0, 4.0]), np.array([[[5]], [[6]]], np.int16)]
-    data = Dataset.from_episodes([Episode.from_signals([Signal(s, v) for s, v in zip(specs, values, strict=True)], fps=5.0)])
+    data = Dataset.from_episodes(
+        [Episode.from_signals([Signal(s, v) for s, v in zip(specs, values, strict=True)], fps=5.0)]
+    )
     path = write_dataset(data, tmp_path / "data")
     assert pq.read_schema(path / "data/chunk-000/file-000.parquet").field("action").type == pa.float32()
     assert_equal(data, open_dataset(path))
@@ -323,7 +360,9 @@ def make_v2(path: Path, data: Dataset, version: str, tmp: Path) -> None:
         del info[key]
     (path / "meta/info.json").write_text(json.dumps(info))
     tasks = read_tasks(modern)
-    (path / "meta/tasks.jsonl").write_text("".join(json.dumps({"task_index": k, "task": t}) + "\n" for k, t in enumerate(tasks)))
+    (path / "meta/tasks.jsonl").write_text(
+        "".join(json.dumps({"task_index": k, "task": t}) + "\n" for k, t in enumerate(tasks))
+    )
     rows = [{"episode_index": k, "tasks": [r.task], "length": r.length} for k, r in enumerate(data.records())]
     (path / "meta/episodes.jsonl").write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows))
     table = pq.read_table(modern / "data/chunk-000/file-000.parquet")
@@ -374,7 +413,10 @@ def test_nan_without_a_mask_can_be_taken_as_missing(tmp_path: Path) -> None:
     values = np.arange(28, dtype=np.float32)
     values[4] = values[16:] = np.nan  # step 1 of episode 0, and episode 1 altogether
     column = pa.FixedSizeListArray.from_arrays(pa.array(values), 4)
-    rewrite(file, lambda t: t.set_column(t.column_names.index("observation.state"), t.schema.field("observation.state"), column))
+    rewrite(
+        file,
+        lambda t: t.set_column(t.column_names.index("observation.state"), t.schema.field("observation.state"), column),
+    )
     with pytest.raises(FormatError, match="not a finite number"):
         open_dataset(path)[0]["observation.state"]
     found = open_dataset(path, nan="mask")

@@ -70,7 +70,9 @@ class VideoReader:
             self._stream = self._container.streams.video[0]
             context = self._stream.codec_context
             if context is None:
-                raise FormatError(f"{self.where}: this build of PyAV has no decoder for it. Install av from PyPI.")
+                raise FormatError(
+                    f"{self.where}: cut off, or of a codec this build of PyAV lacks. Copy it again from the source."
+                )
             size = (context.height, context.width)
             if size != tuple(shape[:2]):
                 raise FormatError(

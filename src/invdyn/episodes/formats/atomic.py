@@ -19,6 +19,9 @@ from invdyn.errors import FormatError
 
 __all__ = ["appearing", "replacing"]
 
+REPLACED = ".replaced"
+"""Where the old content stands while the new one takes its place."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -44,13 +47,15 @@ def appearing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         FormatError: `path` is there already and `overwrite` is off, or the block created nothing.
     """
     path = Path(os.path.abspath(path))
-    if (path.exists() or path.is_symlink()) and not overwrite:
-        raise FormatError(f"{path} exists already. Choose another path, or pass overwrite=True to replace it.")
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.partial-{socket.gethostname()}-"
     for left in path.parent.glob(f"{glob.escape(prefix)}*"):
-        if not _alive(left.name.removeprefix(prefix).partition("-")[0]):
-            shutil.rmtree(left, ignore_errors=True)  # of a process of this machine that was killed
+        if not _alive(left.name.removeprefix(prefix).partition("-")[0]):  # of a process of this machine that was killed
+            if (left / REPLACED).exists() and not path.exists():
+                os.rename(left / REPLACED, path)  # between the two renames
+            shutil.rmtree(left, ignore_errors=True)
+    if (path.exists() or path.is_symlink()) and not overwrite:
+        raise FormatError(f"{path} exists already. Choose another path, or pass overwrite=True to replace it.")
     folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=path.parent))
     try:
         staged = folder / path.name
@@ -59,7 +64,7 @@ def appearing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             raise FormatError(f"{path}: nothing was written. This is a fault of the format's writer.")
         if path.exists() or path.is_symlink():
             # Between the two renames the target is absent for an instant, but the old one is still whole beside it.
-            os.rename(path, folder / ".replaced")
+            os.rename(path, folder / REPLACED)
         elif not overwrite and path.exists():
             raise FormatError(f"{path} appeared meanwhile. Choose another path, or pass overwrite=True to replace it.")
         os.rename(staged, path)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from invdyn.episodes.episode import EpisodeRecord, Span
 from invdyn.episodes.formats.lerobot_info import MOST_FRAMES, LeRobotInfo, expand
-from invdyn.errors import FormatError, SignalError
+from invdyn.errors import FormatError
 
 __all__ = ["ABSENT", "METADATA", "SPANS", "EpisodeTable", "VideoPlace", "read_episodes", "read_table", "read_tasks"]
 
@@ -85,10 +85,10 @@ class EpisodeTable:
             metadata = {"tasks": tasks, **metadata}
         try:
             spans = tuple(
-                Span(s["start"], s["stop"], s["name"], s.get("detail", {}))
+                Span(float(s["start"]), float(s["stop"]), s["name"], s.get("detail", {}))
                 for s in self._json(SPANS, index, where, list)
             )
-        except (KeyError, TypeError, AttributeError, SignalError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(
                 f"{where}: column {SPANS} does not hold events ({error}). Write the dataset again."
             ) from error

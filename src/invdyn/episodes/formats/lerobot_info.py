@@ -193,7 +193,9 @@ def _version(file: Path, text: Any) -> tuple[int, int]:
 
 def _is_depth(feature: Mapping[str, Any]) -> bool:
     told = [feature.get("info"), feature.get("video_info")]
-    return any(t.get(key) is True for t in told if isinstance(t, dict) for key in ("is_depth_map", "video.is_depth_map"))
+    return any(
+        t.get(key) is True for t in told if isinstance(t, dict) for key in ("is_depth_map", "video.is_depth_map")
+    )
 
 
 def _is_mask(feature: Any) -> bool:

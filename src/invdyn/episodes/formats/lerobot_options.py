@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 from invdyn.errors import ConfigError, unknown_name
 
@@ -14,8 +14,8 @@ __all__ = ["LeRobotOptions"]
 class LeRobotOptions:
     """How to write. The defaults are LeRobot's own (formats.md 1.2, 1.8), except `matrices`."""
 
-    codec: Literal["auto", "av1", "h264"] = "auto"
-    """Video codec; `auto` is AV1 (libsvtav1) if this build of PyAV has it, else H.264."""
+    codec: str = "auto"
+    """Video codec, `auto`, `av1` or `h264`; `auto` is AV1 (libsvtav1) if this build of PyAV has it, else H.264."""
     lossless: bool = False
     """Keep every bit of video pictures (H.264 in RGB at quantiser 0; about ten times larger)."""
     crf: int = 30
@@ -32,8 +32,8 @@ class LeRobotOptions:
     """Files in one chunk folder."""
     robot_type: str | None = None
     """Free text for `info.json`."""
-    matrices: Literal["flat", "nested"] = "flat"
-    """Values of two and more dimensions: flattened (fast; Rerun shows them), or LeRobot's nested lists (2 to 5)."""
+    matrices: str = "flat"
+    """Values of two and more dimensions: `flat` (fast; Rerun shows them), or LeRobot's `nested` lists (2 to 5)."""
 
     def __post_init__(self) -> None:
         if self.codec not in ("auto", "av1", "h264"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -38,8 +38,8 @@ class LeRobotSource:
         self,
         root: Path,
         *,
-        nan: Literal["refuse", "mask"] = "refuse",
-        clock: Literal["check", "ignore", "column"] = "check",
+        nan: str = "refuse",
+        clock: str = "check",
     ) -> None:
         if nan not in ("refuse", "mask") or clock not in ("check", "ignore", "column"):
             raise ConfigError(f"nan={nan!r}, clock={clock!r}: expected nan refuse|mask and clock check|ignore|column.")
