@@ -11,3 +11,19 @@
 | closed_form.py | `ClosedFormInverse`: a world's exact inverse | | a world that has one |
 | labeller.py | the labelling engine | VPT, SS-ORL | a model, recordings |
 """
+
+from invdyn.actions.base import InverseModel
+from invdyn.actions.closed_form import ClosedFormInverse
+from invdyn.actions.fit import FittedInverse, fit_inverse
+from invdyn.actions.inverse import InverseConfig, build_inverse
+from invdyn.actions.inverse_nets import InverseNet
+
+__all__ = [
+    "ClosedFormInverse",
+    "FittedInverse",
+    "InverseConfig",
+    "InverseModel",
+    "InverseNet",
+    "build_inverse",
+    "fit_inverse",
+]
