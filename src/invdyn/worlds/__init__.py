@@ -9,7 +9,7 @@
 | rasterizer | batched 2-D pictures, masks, depth and flow in torch | |
 | pendulum | a torque swings up a rod; exact inverse | gymnasium Pendulum-v1 |
 | point2d, push2d | a point, a pushing disc | this project |
-| gym_adapter, env_attributes | copies of a Gymnasium environment as one world with exact snapshot and restore | gymnasium |
+| gym_adapter, env_attributes | copies of a Gymnasium environment as a world, exact snapshot and restore | gymnasium |
 | mujoco_state | exact state of MuJoCo environments | MuJoCo, mjSTATE_INTEGRATION |
 | gymnasium_world | `gymnasium/<EnvId>`: any vector environment | gymnasium |
 | metaworld | 50 manipulation tasks with scripted experts | Yu et al., CoRL 2019 |

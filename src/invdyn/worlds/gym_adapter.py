@@ -43,6 +43,8 @@ class GymWorld(World):
 
     per_step: Sequence[str] = ()
     """Attributes of the environment that are numbers and change with every step: part of `state`."""
+    late: Sequence[str] = ()
+    """Attributes that are None until a step of the episode gives them a number: also part of `state`."""
     clip: ClassVar[bool] = True
     """Whether causes are clipped to the bounds of the action."""
     success_keys: ClassVar[tuple[str, ...]] = ("success", "is_success")
@@ -190,6 +192,9 @@ class GymWorld(World):
     def _pack(self, copy: int) -> np.ndarray:
         env = self.envs[copy]
         extras = [np.ravel(getattr(env, name)).astype(np.float64) for name in self.per_step]
+        for name in self.late:
+            value = getattr(env, name, None)
+            extras.append(np.array([value is not None, 0.0 if value is None else value], np.float64))
         return np.concatenate([self.simulator_state(copy), *extras, self.seen[copy]])
 
     def set_state(self, state: Float64[Tensor, "batch state"]) -> None:
@@ -206,6 +211,9 @@ class GymWorld(World):
         for i, row in enumerate(state.detach().cpu().double().numpy()):
             env, at = self.envs[i], size - self.seen.shape[1]
             self.seen[i] = row[at:]
+            for name in reversed(self.late):
+                at -= 2
+                setattr(env, name, row[at + 1] if row[at] else None)
             for name in reversed(self.per_step):
                 now = getattr(env, name)
                 at -= np.size(now)

@@ -59,6 +59,7 @@ class MetaWorld(MujocoWorld):
 
     per_step = ("curr_path_length", "_prev_obs")
     transient = ("_last_stable_obs",)
+    late = ("_target_to_obj_init",)
     camera: ClassVar[str | int] = "corner2"
     geom_groups: ClassVar[tuple[int, ...] | None] = (0, 1)
 
@@ -90,8 +91,15 @@ class MetaWorld(MujocoWorld):
         )
 
     def start(self, copy: int, seed: int) -> Float64[np.ndarray, " state"]:
-        env = self.envs[copy]
+        # As Meta-World's benchmarks do it: a first reset draws the variation (rejecting unfit ones), then the task is
+        # reset with that variation frozen. Meta-World's reset runs twice and reads what the first run left in the
+        # model, so drawing anew in between would give starts that its own tasks do not have.
+        env, pristine = self.envs[copy], self.freeze(copy)
         env.seed(int(seed))
+        env.reset()
+        variation = env._last_rand_vec.copy()
+        self.thaw(copy, pristine)
+        env._freeze_rand_vec, env._last_rand_vec = True, variation
         observation, _ = env.reset()
         return self.flat(observation)
 

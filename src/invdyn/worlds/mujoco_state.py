@@ -135,12 +135,14 @@ class MujocoWorld(GymWorld):
                 if part not in row:
                     raise WorldError(f"copy {i}: the metadata 'world' of a {self.name} recording needs {part!r}.")
             env = self.envs[i]
-            for name, value in {**self._constants[i], **row["attributes"]}.items():
+            # An attribute that reset makes a view into the simulator follows the state by itself.
+            first = {k: v for k, v in self._constants[i].items() if not env_attributes.is_view(getattr(env, k, None))}
+            for name, value in {**first, **row["attributes"]}.items():
                 now = value if not isinstance(value, list) else np.asarray(value, np.float64)
                 setattr(env, name, now.copy() if isinstance(now, np.ndarray) else now)
-            for field, first in self._models[i].items():
+            for field, rows in self._models[i].items():
                 array = getattr(env.model, field)
-                array[...] = first
+                array[...] = rows
                 for at, values in row["model"].get(field, {}).items():
                     array[int(at)] = values if array.ndim > 1 else values[0]
 
