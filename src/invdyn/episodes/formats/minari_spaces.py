@@ -48,7 +48,7 @@ def _bounds(low: Any, high: Any, dtype: np.dtype[Any]) -> tuple[tuple[float, ...
     """Bounds as a spec has them: None where they say no more than the dtype, one number where all are equal."""
     least, most = _natural(dtype)
 
-    def one(values: Any, natural: float) -> tuple[float, ...] | None:
+    def one(values: Any, natural: float | int) -> tuple[float, ...] | None:
         flat = np.asarray(values, np.float64).reshape(-1)
         if not flat.size or (flat == natural).all():
             return None
@@ -57,7 +57,7 @@ def _bounds(low: Any, high: Any, dtype: np.dtype[Any]) -> tuple[tuple[float, ...
     return one(low, least), one(high, most)
 
 
-def _natural(dtype: np.dtype[Any]) -> tuple[float, float]:
+def _natural(dtype: np.dtype[Any]) -> tuple[float | int, float | int]:
     """Least and greatest value of a dtype."""
     if dtype.kind == "b":
         return 0, 1
@@ -154,8 +154,8 @@ def space_json(specs: Iterable[tuple[str | None, SignalSpec]]) -> str:
     return json.dumps({"type": "Dict", "subspaces": {str(k): one(s) for k, s in named.items()}})
 
 
-def _limits(spec: SignalSpec, least: float, most: float) -> dict[str, Any]:
-    def full(bound: tuple[float, ...] | None, default: float) -> Any:
+def _limits(spec: SignalSpec, least: float | int, most: float | int) -> dict[str, Any]:
+    def full(bound: tuple[float, ...] | None, default: float | int) -> Any:
         if bound is None:  # integers stay integers: the greatest int64 is no float64
             return np.full(spec.shape, default, spec.numpy_dtype).tolist()
         return np.broadcast_to(np.asarray(bound), (spec.size,)).reshape(spec.shape).astype(spec.numpy_dtype).tolist()

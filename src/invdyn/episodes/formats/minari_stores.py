@@ -178,7 +178,7 @@ class ArrowStore(MinariStore):
         return self._facts[index]
 
     def _schema(self, index: int) -> pa.Schema:
-        return self._guarded(index, self._read_schema)
+        return self._guarded(index, self._read_schema)[0]
 
     def _files(self, index: int) -> list[Path]:
         files = sorted(self.file(index).glob(f"*.{self.ending}"))
@@ -188,7 +188,7 @@ class ArrowStore(MinariStore):
             )
         return files
 
-    def _guarded(self, index: int, read: Callable[[Path], Any]) -> Any:
+    def _guarded(self, index: int, read: Callable[[Path], Any]) -> list[Any]:
         found = []
         for file in self._files(index):
             try:
@@ -211,7 +211,7 @@ class ArrowStore(MinariStore):
             return pa.ipc.open_file(source).schema
 
     def info_keys(self, index: int) -> Mapping[Path_, tuple[tuple[int, ...], str]]:
-        schema = self._schema(index)[0]
+        schema = self._schema(index)
         found: dict[Path_, tuple[tuple[int, ...], str]] = {}
 
         def walk(field: pa.Field, path: Path_) -> None:
@@ -233,7 +233,7 @@ class ArrowStore(MinariStore):
         return found
 
     def has(self, index: int, part: str, path: Path_) -> bool:
-        schema = self._schema(index)[0]
+        schema = self._schema(index)
         if part not in schema.names:
             return False
         kind = schema.field(part).type
