@@ -1,0 +1,51 @@
+"""The worlds' benchmark runs, compares like with like, and push2d makes its 10,000 pictures a second."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from invdyn.worlds.push2d import Push2D
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks" / "worlds.py"
+    spec = importlib.util.spec_from_file_location("benchmarks_worlds", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_rows(bench: ModuleType) -> None:
+    threads = torch.get_num_threads()
+    rows = bench.run(quick=True)
+    assert torch.get_num_threads() == threads
+    assert [r["name"].split()[0] for r in rows] == ["push2d", "push2d", "push2d", "pendulum"]
+    for row in rows:
+        assert set(row) == {"name", "ours", "peer", "unit", "ratio", "note"}
+        assert row["ratio"] == row["ours"] / row["peer"]
+        assert row["ratio"] > 1
+
+
+def test_the_peer_plays_the_same_game(bench: ModuleType) -> None:
+    world = Push2D(1)
+    peer = bench.LoopPush(world.state()[0].numpy())
+    generator = np.random.default_rng(1)
+    for t in range(120):
+        action = np.float32(generator.uniform(-1, 1, 2) + np.array([0.8, -0.3]) * (-1) ** (t // 20))
+        world.step(torch.from_numpy(action)[None])
+        here = peer.step(action.astype(np.float64))
+        # The peer resolves pairs one after the other, so states part once two discs touch each other.
+        if (np.abs(world.state()[0, :8].numpy() - here) > 1e-9).any():
+            break
+    assert t > 10
+    ours, theirs = world.render(32, 32)[0].numpy().astype(int), peer.render(32).astype(int)
+    assert (np.abs(ours - theirs).max(-1) > 60).mean() < 0.1  # edges are smoothed in ours only
