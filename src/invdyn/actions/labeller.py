@@ -1,0 +1,429 @@
+"""`label_dataset`: recordings in, the same with the missing causes out; resumable, never over a measurement."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from invdyn.actions.base import InverseModel
+from invdyn.actions.confidence import NINETY, cause_range, confidence
+from invdyn.actions.engine import Executor, LocalExecutor, Staging
+from invdyn.actions.filtering import filter_labels
+from invdyn.actions.overlay import with_label
+from invdyn.actions.provenance import dataset_identity, model_identity, versions
+from invdyn.actions.sliding import BLOCK_BYTES, BLOCK_FRAMES, Answers, Stretch, infer_episodes, plan_blocks
+from invdyn.episodes.dataset import Dataset
+from invdyn.episodes.episode import Episode
+from invdyn.episodes.formats.lerobot_merge import merge_shards
+from invdyn.episodes.formats.lerobot_options import LeRobotOptions
+from invdyn.episodes.formats.lerobot_shards import has_shard, write_shard
+from invdyn.episodes.formats.lerobot_videos import video_origin
+from invdyn.episodes.label import MEASURED, Label, label_specs
+from invdyn.episodes.signal import Schema, SignalSpec
+from invdyn.errors import ConfigError, FormatError, SignalError
+from invdyn.training.progress import progress as progress_bar
+from invdyn.verify.conformal import Calibration
+from invdyn.verify.onestep import OneStep
+from invdyn.verify.refine import REFINED, refine
+from invdyn.worlds.base import World
+
+__all__ = ["LabelReport", "filter_labels", "label_dataset"]
+
+BLOCKS_PER_ITEM = 8
+REPLAY_FRAMES = 1024
+"""With a world an item of work holds at most so many frames: simulators are slow, and progress should be seen."""
+SCALE_EPISODES = 64
+"""Episodes, spread evenly, from which the one-step scale of replay residuals is taken."""
+RULE = "interval share of range, divided by 1 + replay residual (version 1)"
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """What was done.
+
+    Args:
+        out: the labelled dataset.
+        episodes, frames: in it.
+        inferred: steps labelled by the model, `refined` ones among them.
+        refined: steps corrected by replay.
+        measured: steps whose measured value was kept.
+        unanswered: steps without a cause (the last ones, missing observations).
+        resumed: episodes that a former run had finished.
+        already_done: the output was complete before this run, which did nothing.
+        seconds: of this run.
+        rate: frames labelled per second in this run; 0 where there was nothing left.
+        model: id of the model.
+    """
+
+    out: Path
+    episodes: int
+    frames: int
+    inferred: int
+    refined: int
+    measured: int
+    unanswered: int
+    resumed: int
+    already_done: bool
+    seconds: float
+    rate: float
+    model: str
+
+    def __str__(self) -> str:
+        told = (
+            f"{self.out}: {self.episodes} episodes, {self.inferred} steps inferred, {self.measured} measured ones kept"
+        )
+        if self.already_done:
+            return f"{told}; it was complete already, nothing was done"
+        return f"{told}, {self.seconds:.1f} s ({self.resumed} episodes from a former run)"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Everything a worker needs; it can be pickled."""
+
+    source: Dataset
+    model: InverseModel
+    shards: Staging
+    schema: Schema
+    target: SignalSpec
+    span: np.ndarray
+    calibration: Calibration | None
+    level: float | None
+    world: World | Callable[[], World] | None
+    scale: np.ndarray | None
+    refine_above: float | None
+    batch_size: int
+    device: str
+    options: LeRobotOptions
+    videos: bool
+    cache: dict[str, Any] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "cache": {}}
+
+    @property
+    def videos_from(self) -> Dataset | None:
+        return self.source if self.videos else None
+
+
+def label_dataset(
+    source: Dataset,
+    model: InverseModel,
+    out: Path | str,
+    *,
+    calibration: Calibration | None = None,
+    level: float | None = None,
+    world: World | Callable[[], World] | None = None,
+    refine_above: float | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    batch_size: int = 8192,
+    device: str = "cpu",
+    options: LeRobotOptions | None = None,
+    progress: bool = False,
+) -> LabelReport:
+    """Infer the cause at every step where it was not measured, and write the recordings again with the labels.
+
+    The value stands under the target's own name, `label.<name>.lower, .upper, .source, .residual, .weight` beside it.
+    Measured values stay bit for bit (their weight is 1). The last step of an episode gets a label only from a model
+    that does not look ahead. Labels that an earlier model inferred are replaced. Videos on disk are taken over as
+    they are.
+
+    Killed at any point, the same call continues, and the result is byte for byte that of an uninterrupted one (same
+    settings, same versions, same number of threads). On a finished output it does nothing.
+
+    Args:
+        source: recordings.
+        model: its inputs are signals of the recordings.
+        out: folder to make, in the native layout (LeRobotDataset v3.0); grows in `<out>.partial`.
+        calibration: of the model; without it `lower` and `upper` are missing.
+        level: another coverage that the calibration keeps.
+        world: replays each cause one step from the recorded state; gives `label.<name>.residual`. A function that makes
+            the world when there are several workers.
+        refine_above: correct inferred causes whose residual is larger, by replay; their source ends in `+refined`,
+            and their interval is widened where it did not hold the corrected value.
+        workers: processes on this machine.
+        executor: where the work is done instead, see `Executor`.
+        batch_size: windows per evaluation of the model.
+        device: of the model.
+        options: how to write, see `LeRobotOptions`.
+        progress: rate and time left on stderr.
+
+    Raises:
+        ConfigError: settings that contradict each other; an output or a `.partial` folder of other settings.
+        FormatError: something else stands at `out`.
+        UnknownNameError, SignalError: recordings that lack an input or have it in another shape or unit.
+        EngineError: a disk that is full or may not be written; finished episodes are kept.
+    """
+    started = time.monotonic()
+    out, options = Path(out).absolute(), options or LeRobotOptions()
+    executor = LocalExecutor(workers) if executor is None else executor
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}, expected at least 1 window.")
+    if refine_above is not None and world is None:
+        raise ConfigError(f"refine_above={refine_above} needs a world to replay in. Give the world, or leave it out.")
+    if isinstance(world, World) and workers > 1:
+        raise ConfigError(
+            f"{workers} workers need a function that makes the world, e.g. "
+            f"functools.partial(make_world, {world.name!r}, batch={world.batch}), because a simulator cannot be shared."
+        )
+    target = _checked_target(source, model, calibration)
+    schema = source.schema.updated([target, *label_specs(target).values()])
+    staging = Staging(out, {})
+    made_by = {
+        "model": model_identity(model),
+        "source": dataset_identity(source, {*model.inputs, target.name} & set(source.schema)),
+        "target": target.name,
+        "calibration": None if calibration is None else json.loads(calibration.to_json()),
+        "level": level,
+        "world": None if world is None else _world_name(world),
+        "refine_above": refine_above,
+        "batch_size": batch_size,
+        "weight": RULE,
+        "options": repr(options),
+        "versions": versions(),
+    }
+    staging = replace(staging, fingerprint=json.loads(json.dumps(made_by)))
+    record = staging.finished()
+    if record is not None:
+        staging.clear()  # a former run may have been killed between the rename and this
+        return _report(out, source, model, [record["counts"]], len(source), True, started, 0)
+    model = model.to(device).eval()
+    scale = None
+    if world is not None:
+        scale = _residual_scale(world, source)
+    job = _Job(
+        source,
+        model,
+        staging,
+        schema,
+        target,
+        cause_range(source, target),
+        calibration,
+        level,
+        world,
+        scale,
+        refine_above,
+        batch_size,
+        device,
+        options,
+        _has_videos(source),
+    )
+    with staging.opened():
+        done = {i for i in range(len(source)) if has_shard(staging.shards, i)}
+        items = [i for i in _items(job) if any(s.episode not in done for block in i for s in block)]
+        total = int(source.lengths.sum())
+        before = int(source.lengths[sorted(done)].sum())
+
+        def far() -> str:
+            finished = sum(has_shard(staging.shards, i) for i in range(len(source)))
+            return f"{finished} of {len(source)} episodes are done and kept."
+
+        with (
+            staging.writing(far),
+            progress_bar(total, "labelling", enabled=progress, unit="frames", done=before) as bar,
+        ):
+            for frames in executor.map(partial(_label_item, job), items):
+                bar.advance(frames)
+        with staging.writing(far):
+            facts = [staging.noted(i) for i in range(len(source))]
+            counts = {key: sum(f[key] for f in facts) for key in ("inferred", "refined", "measured", "unanswered")}
+            merge = partial(
+                merge_shards,
+                staging.shards,
+                schema=schema,
+                episodes=len(source),
+                options=options,
+                videos_from=job.videos_from,
+            )
+            staging.publish(lambda path: merge(path=path), {"counts": counts})
+    return _report(out, source, model, [counts], len(done), False, started, total - before)
+
+
+def _checked_target(source: Dataset, model: InverseModel, calibration: Calibration | None) -> SignalSpec:
+    """The spec under which the cause is written: the recordings' own where they have one."""
+    where = source.source.origin
+    specs = {s.name: s for s in getattr(model, "input_specs", ())}
+    for name in model.inputs:
+        spec = source.schema[name]
+        known = specs.get(name)
+        if known is not None and not _alike(spec, known):
+            raise SignalError(
+                f"{where}: {name!r} has shape {spec.shape} and unit {spec.unit!r}, the model was trained on "
+                f"{known.shape} and {known.unit!r}. Use recordings of the same kind, or fit a model on these."
+            )
+    target = source.schema.get(model.target.name, model.target)
+    if not _alike(target, model.target):
+        raise SignalError(
+            f"{where}: {target.name!r} has shape {target.shape} and unit {target.unit!r}, the model infers "
+            f"{model.target.shape} in {model.target.unit!r}. Fit a model on recordings of this kind."
+        )
+    if calibration is not None and len(calibration.floor) != target.size:
+        raise SignalError(
+            f"the calibration is of {len(calibration.floor)} dimensions, {target.name!r} has {target.size}. "
+            "Use the calibration that was made with the model."
+        )
+    return target
+
+
+def _alike(one: SignalSpec, other: SignalSpec) -> bool:
+    """Same shape, and no units that contradict each other (an empty one is unknown)."""
+    return one.shape == other.shape and (one.unit == other.unit or not (one.unit and other.unit))
+
+
+def _world_name(world: World | Callable[[], World]) -> str:
+    return world.name if isinstance(world, World) else repr(getattr(world, "args", world))
+
+
+def _residual_scale(world: World | Callable[[], World], source: Dataset) -> np.ndarray:
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(SCALE_EPISODES, len(source))).round().astype(int))
+    own = world if isinstance(world, World) else world()
+    try:
+        return OneStep.of(own, list(source[chosen])).scale
+    finally:
+        if own is not world:
+            own.close()
+
+
+def _has_videos(source: Dataset) -> bool:
+    """Whether all video cameras stand on disk in the native layout, to be taken over without decoding them."""
+    cameras = [s for s in source.schema.signals if s.encoding == "video"]
+    try:
+        for spec in cameras:
+            for index in range(len(source)):
+                video_origin(source, index, spec)
+    except FormatError:
+        return False
+    return bool(cameras)
+
+
+def _items(job: _Job) -> list[list[list[Stretch]]]:
+    """Work for the executor: a few blocks, whole episodes; a function of the recordings and settings alone."""
+    source, model = job.source, job.model
+    size = sum(source.schema[n].size * source.schema[n].numpy_dtype.itemsize for n in model.inputs)
+    frames, most = (REPLAY_FRAMES, 1) if job.world is not None else (BLOCK_FRAMES, BLOCKS_PER_ITEM)
+    blocks = plan_blocks(source.lengths, size, frames=frames, size=BLOCK_BYTES)
+    items: list[list[list[Stretch]]] = []
+    for block in blocks:
+        continues = block[0].start > 0
+        if items and (continues or len(items[-1]) < most):
+            items[-1].append(block)
+        else:
+            items.append([block])
+    return items
+
+
+def _label_item(job: _Job, item: Sequence[Sequence[Stretch]]) -> int:
+    """Label the episodes of one item that have no shard yet; returns their frames."""
+    frames = 0
+    answers = infer_episodes(job.model, job.source, item, batch_size=job.batch_size, device=job.device)
+    for index, answer in answers:
+        if has_shard(job.shards.shards, index):
+            continue
+        episode = job.source[index]
+        label, counts = _label(job, index, episode, answer)
+        job.shards.note(index, counts)
+        labelled = with_label(episode, label, job.target, job.schema)
+        write_shard(job.shards.shards, index, labelled, job.schema, options=job.options, videos_from=job.videos_from)
+        frames += episode.length
+    return frames
+
+
+def _label(job: _Job, index: int, episode: Episode, answer: Answers) -> tuple[Label, dict[str, int]]:
+    """The label of one episode."""
+    target = job.target
+    shape = (episode.length, *target.shape)
+    known = Label.of(episode, target.name) if target.name in episode else None
+    measured = np.zeros(episode.length, bool) if known is None else known.source == MEASURED
+    inferred = answer.known & ~measured
+    value = np.where(inferred[:, None], answer.point, np.nan)
+    if known is not None:
+        value = np.where(measured[:, None], known.value.reshape(episode.length, -1), value)
+    if target.numpy_dtype.kind == "f":
+        value = value.astype(target.numpy_dtype).astype(np.float64)  # what is checked is what will be written
+    bounds = None if target.low is None or target.high is None else (list(target.low), list(target.high))
+    width = NINETY * answer.spread if target.numpy_dtype.kind == "f" else answer.spread
+    lower = upper = np.where(measured[:, None], value, np.nan)
+    if job.calibration is not None:
+        low, high = job.calibration.interval(answer.point, answer.spread, level=job.level, bounds=bounds)
+        lower, upper = np.where(inferred[:, None], low, lower), np.where(inferred[:, None], high, upper)
+        width = high - low
+    source = np.where(measured, MEASURED, np.where(inferred, f"inferred:{job.model.model_id}", "")).astype(object)
+    residual, refined = np.full(episode.length, np.nan), np.zeros(episode.length, bool)
+    if job.world is not None:
+        tool = _replay_tool(job, episode)
+        if job.refine_above is None:
+            residual = tool.residual(episode, value)
+        else:
+            spread = np.nan_to_num(answer.spread)
+            better = refine(
+                tool.world,
+                episode,
+                value,
+                threshold=job.refine_above,
+                tool=tool,
+                spread=spread,
+                keep=measured,
+                seed=index,
+            )
+            value, residual, refined = better.values, better.after, better.changed
+            source = np.where(refined, source + REFINED, source)
+            moved = refined[:, None] & np.isfinite(lower)
+            lower = np.where(moved, np.minimum(lower, value), lower)
+            upper = np.where(moved, np.maximum(upper, value), upper)
+    span = job.span if target.numpy_dtype.kind == "f" else np.ones_like(job.span)
+    weight = np.where(measured, 1.0, np.where(inferred, confidence(width, span, residual), 0.0))
+    counts = {
+        "inferred": int(inferred.sum()),
+        "refined": int(refined.sum()),
+        "measured": int(measured.sum()),
+        "unanswered": int((~inferred & ~measured).sum()),
+    }
+    value, lower, upper = (part.reshape(shape) for part in (value, lower, upper))
+    return Label(value, lower, upper, source, residual, weight), counts
+
+
+def _replay_tool(job: _Job, episode: Episode) -> OneStep:
+    """The world and scale of this process, made once."""
+    if "tool" not in job.cache:
+        assert job.world is not None
+        assert job.scale is not None
+        world = job.world if isinstance(job.world, World) else job.world()
+        job.cache["tool"] = replace(OneStep.of(world, [episode]), scale=job.scale)
+    tool: OneStep = job.cache["tool"]
+    return tool
+
+
+def _report(
+    out: Path,
+    source: Dataset,
+    model: InverseModel,
+    counts: Sequence[dict[str, int]],
+    resumed: int,
+    already: bool,
+    started: float,
+    frames: int,
+) -> LabelReport:
+    (c,) = counts
+    seconds = time.monotonic() - started
+    return LabelReport(
+        out,
+        len(source),
+        source.frames,
+        c["inferred"],
+        c["refined"],
+        c["measured"],
+        c["unanswered"],
+        resumed,
+        already,
+        seconds,
+        frames / seconds if frames else 0.0,
+        model.model_id,
+    )
