@@ -74,12 +74,18 @@ def signal_statistics(
         return None
     if spec.kind == "image" and len(spec.shape) == 3 and spec.numpy_dtype.kind == "u":
         return _of_pictures(values, spec)
-    exact = values.astype(np.float64)
-    quantiles = np.quantile(exact, list(QUANTILES.values()), axis=0)
+    scale = _scale(float(np.abs(values).max()) if spec.numpy_dtype.kind == "f" else 0.0)
+    exact = values.astype(np.float64) / scale
+    quantiles = np.quantile(exact, list(QUANTILES.values()), axis=0) * scale
     least, most = values.min(0), values.max(0)
     if spec.numpy_dtype.kind == "f":
         least, most = least.astype(np.float64), most.astype(np.float64)
-    return _make(least, most, exact.mean(0), exact.std(0), quantiles, len(values))
+    return _make(least, most, exact.mean(0) * scale, exact.std(0) * scale, quantiles, len(values))
+
+
+def _scale(largest: float) -> float:
+    """A power of two to divide by, so that squares of very large numbers do not overflow; 1 for all ordinary ones."""
+    return 2.0 ** min(np.ceil(np.log2(float(largest))) + 2, 1023) if largest > 1e100 else 1.0
 
 
 def _of_pictures(values: np.ndarray, spec: SignalSpec) -> Statistics:
@@ -135,9 +141,10 @@ def combine(parts: Sequence[Statistics]) -> Statistics:
     """
     counts = np.array([p.count for p in parts], np.float64)
     weight = (counts / counts.sum()).reshape(-1, *[1] * np.ndim(parts[0].mean))
-    means = np.stack([p.mean for p in parts])
+    scale = _scale(max(float(np.abs([p.min, p.max]).max()) for p in parts) if parts[0].min.dtype.kind == "f" else 0.0)
+    means, spreads = np.stack([p.mean for p in parts]) / scale, np.stack([p.std for p in parts]) / scale
     mean = (weight * means).sum(0)
-    variance = (weight * (np.stack([p.std for p in parts]) ** 2 + (means - mean) ** 2)).sum(0)
+    variance = (weight * (spreads**2 + (means - mean) ** 2)).sum(0)
     quantiles = [
         np.stack([getattr(p, name) for p in parts]).min(0)
         if q <= 0.5
@@ -145,7 +152,7 @@ def combine(parts: Sequence[Statistics]) -> Statistics:
         for name, q in QUANTILES.items()
     ]
     least, most = np.stack([p.min for p in parts]).min(0), np.stack([p.max for p in parts]).max(0)
-    return _make(least, most, mean, np.sqrt(variance), np.stack(quantiles), int(counts.sum()))
+    return _make(least, most, mean * scale, np.sqrt(variance) * scale, np.stack(quantiles), int(counts.sum()))
 
 
 def episode_statistics(episode: Episode, name: str) -> Statistics | None:

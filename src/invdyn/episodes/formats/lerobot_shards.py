@@ -146,7 +146,7 @@ def write_shard(
                 spec, signal.values[chosen], None if signal.valid is None else signal.valid[chosen]
             )
             if known is not None:
-                found[spec.name] = known.json(nested=nested or spec.encoding != "array")
+                found[spec.name] = known.json(nested=spec.encoding != "array" or (nested and len(spec.shape) <= 5))
         if spec.encoding == "video":
             with replacing(clip_path(folder, index, spec.name)) as temporary:
                 encode_clip(
