@@ -1,1 +1,41 @@
-"""Placeholder."""
+"""Studies: the systems of the literature, each re-tested by one command.
+
+| file | what |
+|---|---|
+| `systems.py` | `SYSTEMS`: all 58 systems with family, title, source and claim, in one literal table |
+| `registry.py` | `STUDIES`: which of them are built |
+| `study.py` | `Study`: experiment, controls, claims; `Context`: device, data, parts that survive a kill |
+| `claim.py` | `Claim`: a statement with its threshold; `Verdict`: what came out |
+| `run.py` | `run_study`: runs, judges, writes results/<slug>/<scale>.json and .svg |
+| `provenance.py` | commit, versions, host, peak memory |
+| `table.py` | `studies_table`: one row per system; `page.py` writes it as docs/studies/index.md |
+| `drawing.py` | figures without global state |
+| `deep_linear.py` | Saxe, McClelland, Ganguli, ICLR 2014; the experiments in `deep_linear_parts.py` |
+"""
+
+from invdyn.studies.claim import Claim, Threshold, Verdict
+from invdyn.studies.registry import STUDIES, load_study
+from invdyn.studies.run import StudyResult, parse_seeds, run_study
+from invdyn.studies.study import SCALES, Context, Outcome, Study
+from invdyn.studies.systems import SYSTEMS, SystemEntry
+from invdyn.studies.table import results_folder, studies_page, studies_table
+
+__all__ = [
+    "SCALES",
+    "STUDIES",
+    "SYSTEMS",
+    "Claim",
+    "Context",
+    "Outcome",
+    "Study",
+    "StudyResult",
+    "SystemEntry",
+    "Threshold",
+    "Verdict",
+    "load_study",
+    "parse_seeds",
+    "results_folder",
+    "run_study",
+    "studies_page",
+    "studies_table",
+]

@@ -1,0 +1,35 @@
+"""Which studies are built: slug -> "module:object". A system of the list without a line here is open."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from invdyn.errors import ConfigError, unknown_name
+from invdyn.studies.study import Study
+from invdyn.studies.systems import SYSTEMS
+
+__all__ = ["STUDIES", "load_study"]
+
+STUDIES: dict[str, str] = {
+    "deep-linear": "invdyn.studies.deep_linear:STUDY",
+}
+
+
+def load_study(slug: str) -> Study[Any]:
+    """The study of a system.
+
+    Raises:
+        UnknownNameError: no such system; names the nearest.
+        ConfigError: a system of the list whose study is not built yet.
+    """
+    if slug not in SYSTEMS:
+        raise unknown_name("study", slug, SYSTEMS)
+    if slug not in STUDIES:
+        raise ConfigError(
+            f"study {slug!r} ({SYSTEMS[slug].title}) is open: it has not been built yet. "
+            f"Built so far: {', '.join(STUDIES)}."
+        )
+    module, _, name = STUDIES[slug].partition(":")
+    study: Study[Any] = getattr(importlib.import_module(module), name)
+    return study
