@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -32,7 +35,18 @@ def test_rows(bench: ModuleType) -> None:
     for row in rows:
         assert set(row) == {"name", "ours", "peer", "unit", "ratio", "note"}
         assert row["ratio"] == row["ours"] / row["peer"]
-        assert row["ratio"] > 1
+        assert row["ours"] > 0  # the type checks of the test run slow ours down: speed is looked at below
+
+
+@pytest.mark.slow
+def test_push2d_draws_ten_thousand_pictures_a_second() -> None:
+    """In a process without type checks; measured 35,000 a second on one core of a busy machine."""
+    code = "import json, worlds; print(json.dumps(worlds.run(quick=True)))"
+    folder = Path(__file__).parents[2] / "benchmarks"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    rows = json.loads(done.stdout)
+    assert rows[0]["ours"] > 10_000
+    assert all(row["ratio"] > 1 for row in rows)
 
 
 def test_the_peer_plays_the_same_game(bench: ModuleType) -> None:

@@ -8,7 +8,7 @@ does. Everything is a function of the state and the cause, so a recording replay
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from invdyn.errors import ConfigError, WorldError
 from invdyn.worlds.base import Expert
-from invdyn.worlds.push2d_look import PALETTES, Look, draw
+from invdyn.worlds.push2d_look import PALETTES, Look, backdrop, draw
 from invdyn.worlds.rasterizer import Picture
 from invdyn.worlds.torch_world import RESET, Outcome, Quality, TorchWorld
 
@@ -91,6 +91,7 @@ class Push2D(TorchWorld[Push2DConfig]):
 
     name = "push2d"
     config_class = Push2DConfig
+    _backdrop: tuple[tuple[int, int], tuple[Tensor, ...], Tensor] | None = None
 
     def specs(self) -> None:
         c = self.config
@@ -351,7 +352,22 @@ class Push2D(TorchWorld[Push2DConfig]):
             crop: show only this half side around the pusher instead of the whole arena.
         """
         self.picture_size(height, width)
-        return draw(self.look(), self.x, height, width, labels=labels, toward=toward, crop=crop)
+        look = self.look()
+        if not labels and crop is None:
+            look = replace(look, backdrop=self.backdrop(look, height, width))
+        return draw(look, self.x, height, width, labels=labels, toward=toward, crop=crop)
+
+    def backdrop(self, look: Look, height: int, width: int) -> UInt8[Tensor, "batch height width 3"]:
+        """The picture of what does not move, kept until the constants change."""
+        constants = tuple(self.constants.values())
+        kept = self._backdrop
+        if (
+            kept is None
+            or kept[0] != (height, width)
+            or any(a is not b for a, b in zip(kept[1], constants, strict=True))
+        ):
+            self._backdrop = kept = ((height, width), constants, backdrop(look, height, width))
+        return kept[2]
 
     def goal_picture(self, height: int = 32, width: int = 32) -> UInt8[Tensor, "batch height width 3"]:
         """What the arena should look like: every disc that has to go somewhere is there, the rest as now."""

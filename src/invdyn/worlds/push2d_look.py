@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from invdyn.worlds.rasterizer import Camera, Disc, Picture, Rectangle, Shape, rasterize, waves
 
-__all__ = ["PALETTES", "ZONE_HALF", "Look", "Palette", "draw"]
+__all__ = ["PALETTES", "ZONE_HALF", "Look", "Palette", "backdrop", "draw"]
 
 Rgb = tuple[float, float, float]
 ZONE_HALF = 0.16
@@ -57,7 +57,10 @@ PALETTES: dict[str, Palette] = {
 
 @dataclass(frozen=True)
 class Look:
-    """What a scene shows besides the state: numbers of bodies, radii, zones, and the constants of every copy."""
+    """What a scene shows besides the state: numbers of bodies, radii, zones, and the constants of every copy.
+
+    `backdrop` is the finished picture of what does not move, if it is at hand (see `backdrop`).
+    """
 
     discs: int
     movers: int
@@ -67,6 +70,7 @@ class Look:
     texture: Float64[Tensor, "20 batch"]
     obstacle: Float64[Tensor, "2 batch"] | None
     targets: Float64[Tensor, "target batch"] | None
+    backdrop: UInt8[Tensor, "batch height width 3"] | None = None
 
 
 def _table() -> Float64[Tensor, "palette slot 3"]:
@@ -87,22 +91,17 @@ def draw(
     """Paint the state `x`; see `Push2D.picture`."""
     n, m = look.discs, look.movers
     (number,) = look.palette.long()
-    floor, zone, pusher, obstacle, mover, *discs = _table().to(x.device)[number].permute(1, 2, 0)
+    _, _, pusher, obstacle, mover, *discs = _table().to(x.device)[number].permute(1, 2, 0)
     camera = None if crop is None else Camera(x[:2], crop)
     moved = None if toward is None else toward.to(x.device).T - x
 
     def motion(first: int) -> Tensor | None:
         return None if moved is None else moved[first : first + 2]
 
+    background = look.backdrop
     shapes: list[Shape] = []
-    still = torch.zeros_like(x[:2])
-    for k, (cx, cy) in enumerate(look.zones):
-        place = still + torch.tensor([[cx], [cy]], dtype=torch.float64, device=x.device)
-        shapes.append(Rectangle(place, (ZONE_HALF, ZONE_HALF), color=zone, id=6 + k, depth=0.9))
-    if look.targets is not None:
-        for k, place in enumerate(look.targets.reshape(n, 2, -1)):
-            pale = 0.55 * floor + 0.45 * discs[k]
-            shapes.append(Disc(place, look.radii[1] + 0.02, color=pale, id=6 + k, depth=0.8 - 0.01 * k))
+    if background is None or labels or crop is not None:
+        background, shapes = scenery(look, height, width, camera)
     for k in range(m):
         first = 2 + 2 * n + 4 * k
         shapes.append(
@@ -123,9 +122,32 @@ def draw(
             )
         )
     shapes.append(Disc(x[:2], look.radii[0], color=pusher, id=1, depth=0.1, motion=motion(0)))
-    strength = torch.tensor([p.texture for p in PALETTES.values()], device=x.device)[number]
-    background: Tensor = floor
-    if strength.any():
-        texture = strength[:, None, None] * waves(look.texture, height, width, camera=camera)
-        background = (floor.T.float()[:, :, None, None] + texture[:, None]).clamp(0, 1)
     return rasterize(shapes, height, width, background=background, labels=labels, camera=camera)
+
+
+def scenery(look: Look, height: int, width: int, camera: Camera | None = None) -> tuple[Tensor, list[Shape]]:
+    """What does not move in an episode: the floor, and the zones or targets on it."""
+    (number,) = look.palette.long()
+    floor, zone, _, _, _, *discs = _table().to(number.device)[number].permute(1, 2, 0)
+    shapes: list[Shape] = []
+    still = torch.zeros(2, len(number), dtype=torch.float64, device=number.device)
+    for k, (cx, cy) in enumerate(look.zones):
+        place = still + torch.tensor([[cx], [cy]], dtype=torch.float64, device=still.device)
+        shapes.append(Rectangle(place, (ZONE_HALF, ZONE_HALF), color=zone, id=6 + k, depth=0.9))
+    if look.targets is not None:
+        for k, place in enumerate(look.targets.reshape(look.discs, 2, -1)):
+            pale = 0.55 * floor + 0.45 * discs[k]
+            shapes.append(Disc(place, look.radii[1] + 0.02, color=pale, id=6 + k, depth=0.8 - 0.01 * k))
+    strength = torch.tensor([p.texture for p in PALETTES.values()], device=number.device)[number]
+    if not strength.any():
+        return floor, shapes
+    texture = strength[:, None, None] * waves(look.texture, height, width, camera=camera)
+    return (floor.T.float()[:, :, None, None] + texture[:, None]).clamp(0, 1), shapes
+
+
+def backdrop(look: Look, height: int, width: int) -> UInt8[Tensor, "batch height width 3"]:
+    """The finished picture of the scenery, to paint on while the episode lasts."""
+    background, shapes = scenery(look, height, width)
+    if not shapes:  # nothing on the floor: a shape outside the arena makes a picture of the floor alone
+        shapes = [Disc(torch.full_like(look.palette, -9.0).expand(2, -1), 0.1, color=(0.0, 0.0, 0.0), id=1, depth=0.5)]
+    return rasterize(shapes, height, width, background=background).rgb

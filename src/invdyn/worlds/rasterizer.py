@@ -22,6 +22,7 @@ __all__ = ["Camera", "Disc", "Picture", "Rectangle", "Segment", "Shape", "raster
 Color = tuple[float, float, float] | Float[Tensor, "3 batch"]
 """Red, green, blue in [0, 1]: one for all copies, or one each."""
 
+Background = Color | Float32[Tensor, "batch 3 height width"] | UInt8[Tensor, "batch height width 3"]
 Columns = Float32[Tensor, "#batch w"]
 Rows = Float32[Tensor, "#batch h"]
 Coverage = Float32[Tensor, "batch h w"]
@@ -48,6 +49,10 @@ class Shape(ABC):
     def coverage(self, x: Columns, y: Rows, scale: float) -> Coverage:
         """Share of each pixel that the shape covers: centres x, y; `scale` pixels per unit; edges one pixel wide."""
 
+    def box(self) -> tuple[Float64[Tensor, "2 batch"], float, float] | None:
+        """Centre, half width and half height of a box round the shape; None to paint the whole picture."""
+        return None
+
     @property
     def device(self) -> torch.device:
         return next(value.device for value in vars(self).values() if isinstance(value, Tensor))
@@ -70,6 +75,10 @@ class Disc(Shape):
         squared = ((y - cy) ** 2)[:, :, None] + ((x - cx) ** 2)[:, None, :]
         return squared.sqrt_().sub_(_rows(self.radius)).mul_(-scale).add_(0.5).clamp_(0, 1)
 
+    def box(self) -> tuple[Float64[Tensor, "2 batch"], float, float] | None:
+        most = self.radius if isinstance(self.radius, float) else float(self.radius.max())
+        return self.center, most, most
+
 
 @dataclass(frozen=True)
 class Rectangle(Shape):
@@ -83,6 +92,9 @@ class Rectangle(Shape):
         along_x = ((self.half[0] - (x - cx).abs()) * scale + 0.5).clamp(0, 1)
         along_y = ((self.half[1] - (y - cy).abs()) * scale + 0.5).clamp(0, 1)
         return along_y[:, :, None] * along_x[:, None, :]
+
+    def box(self) -> tuple[Float64[Tensor, "2 batch"], float, float] | None:
+        return self.center, *self.half
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,7 @@ def rasterize(
     height: int,
     width: int,
     *,
-    background: Color | Float32[Tensor, "batch 3 height width"] = (1.0, 1.0, 1.0),
+    background: Background = (1.0, 1.0, 1.0),
     labels: bool = False,
     camera: Camera | None = None,
 ) -> Picture:
@@ -142,7 +154,7 @@ def rasterize(
     Args:
         shapes: what to paint, in any order; nearer ones (smaller depth) cover farther ones.
         height, width: of the picture in pixels.
-        background: a colour, one per copy, or a picture in [0, 1] (see `waves`).
+        background: a colour, one per copy, a picture in [0, 1] (see `waves`), or a finished picture to paint on.
         labels: make `ids`, `depth` and `flow` too.
         camera: what part of the scene to show; None for the unit square.
 
@@ -154,34 +166,94 @@ def rasterize(
     for shape in shapes:
         if not 0 <= shape.depth < 1:
             raise ConfigError(f"rasterize: shape {shape.id} has depth {shape.depth}; expected 0 (near) <= depth < 1.")
-    x, y, scale = _grid(height, width, shapes[0].device, camera)
-    canvas: Tensor | None = None
-    ids = depth = flow = None
+    grid = _Grid(height, width, shapes[0].device, camera)
+    batch = next(v.shape[-1] for v in vars(shapes[0]).values() if isinstance(v, Tensor) and v.ndim == 2)
+    canvas = _Canvas(background, batch, grid, labels)
     for shape in sorted(shapes, key=lambda s: -s.depth):
-        cover = shape.coverage(x, y, scale)
-        if canvas is None:
-            canvas = _canvas(background, len(cover), height, width, cover.device)
-            if labels:
-                ids = torch.zeros(cover.shape, dtype=torch.int64, device=cover.device)
-                depth, flow = torch.ones_like(cover), torch.zeros(*cover.shape, 2, device=cover.device)
-        color = _color(shape.color, cover.device)
-        c = cover[:, None]
-        # Not lerp_: the rounding of separate operations does not depend on the batch size.
-        canvas.mul_(1 - c).add_(c * color)
-        if ids is not None and depth is not None and flow is not None:
-            inside = cover > 0.5
-            ids.masked_fill_(inside, shape.id)
-            depth.masked_fill_(inside, shape.depth)
-            moved = torch.zeros(1, 2, device=cover.device) if shape.motion is None else shape.motion.T.float()
-            pixels = (
-                moved
-                * torch.tensor([width, -height], device=cover.device)
-                / (1.0 if camera is None else 2 * camera.half)
+        canvas.paint(shape)
+    return canvas.picture()
+
+
+class _Grid:
+    """Pixel centres x [1 or batch, width] and y [1 or batch, height] in the scene, and pixels per unit."""
+
+    def __init__(self, height: int, width: int, device: torch.device, camera: Camera | None) -> None:
+        self.height, self.width, self.device = height, width, device
+        self.side = 1.0 if camera is None else 2 * camera.half
+        self.scale = min(height, width) / self.side
+        x = (((torch.arange(width, device=device) + 0.5) / width) - 0.5)[None]
+        y = (0.5 - ((torch.arange(height, device=device) + 0.5) / height))[None]
+        cx, cy = (0.5, 0.5) if camera is None else camera.center.float()[:, :, None]
+        self.x, self.y = cx + self.side * x, cy + self.side * y
+
+    def window(self, shape: Shape, batch: int) -> tuple[Tensor, Tensor] | None:
+        """Columns and rows [batch, k] that hold all of a shape; None where that is most of the picture."""
+        box = shape.box()
+        if box is None:
+            return None
+        (cx, cy), half_x, half_y = box[0].float(), box[1] + 0.5 / self.scale, box[2] + 0.5 / self.scale
+        pitch_x, pitch_y = self.side / self.width, self.side / self.height
+        wide, high = int(2 * half_x / pitch_x) + 3, int(2 * half_y / pitch_y) + 3
+        if 2 * wide * high > self.width * self.height or wide > self.width or high > self.height:
+            return None
+        left, top = self.x[:, 0] - pitch_x / 2, self.y[:, 0] + pitch_y / 2
+        column = ((cx - half_x - left) / pitch_x).floor().long().clamp(0, self.width - wide)
+        row = ((top - cy - half_y) / pitch_y).floor().long().clamp(0, self.height - high)
+        steps = torch.arange(max(wide, high), device=self.device)
+        return column[:, None] + steps[:wide], row[:, None] + steps[:high]
+
+
+class _Canvas:
+    """The picture being painted, and its labels."""
+
+    def __init__(self, background: Background, batch: int, grid: _Grid, labels: bool) -> None:
+        self.grid, self.batch = grid, batch
+        size = (batch, grid.height, grid.width)
+        if isinstance(background, Tensor) and background.dtype == torch.uint8:
+            self.rgb = background.clone(memory_format=torch.contiguous_format)
+        elif isinstance(background, Tensor) and background.ndim == 4:
+            self.rgb = (255 * background.permute(0, 2, 3, 1) + 0.5).to(torch.uint8).contiguous()
+        else:
+            self.rgb = (_color(background, grid.device)[:, None] + 0.5).to(torch.uint8).expand(*size, 3).contiguous()
+        self.labels = labels
+        if labels:
+            self.ids = torch.zeros(size, dtype=torch.int64, device=grid.device)
+            self.depth = torch.ones(size, device=grid.device)
+            self.flow = torch.zeros(*size, 2, device=grid.device)
+
+    def paint(self, shape: Shape) -> None:
+        """Paint over what is there: only the pixels of a window round the shape, where it has one."""
+        grid, color = self.grid, _color(shape.color, self.grid.device)[:, None]
+        window = grid.window(shape, self.batch)
+        if window is None:
+            every = torch.arange(self.batch * grid.height * grid.width, device=grid.device)
+            at = every.reshape(self.batch, grid.height, grid.width)
+            cover = shape.coverage(grid.x, grid.y, grid.scale)
+        else:
+            columns, rows = window
+            copies = grid.height * torch.arange(self.batch, device=grid.device)[:, None]
+            at = ((copies + rows) * grid.width)[:, :, None] + columns[:, None, :]
+            x = grid.x.expand(self.batch, -1).gather(1, columns)
+            y = grid.y.expand(self.batch, -1).gather(1, rows)
+            cover = shape.coverage(x, y, grid.scale)
+        at, share = at.reshape(-1), cover[..., None]
+        pixels = self.rgb.view(-1, 3)
+        # Not lerp: the rounding of separate operations does not depend on the batch size.
+        mixed = pixels[at].reshape(*cover.shape, 3) * (1 - share) + (share * color + 0.5)
+        pixels[at] = mixed.to(torch.uint8).reshape(-1, 3)
+        if self.labels:
+            inside = (cover > 0.5).reshape(-1)
+            at = at[inside]
+            self.ids.view(-1)[at] = shape.id
+            self.depth.view(-1)[at] = shape.depth
+            moved = torch.zeros(2, 1, device=grid.device) if shape.motion is None else shape.motion.float()
+            per_unit = torch.tensor([grid.width, -grid.height], device=grid.device) / grid.side
+            self.flow.view(-1, 2)[at] = (
+                (moved.T * per_unit)[:, None, None].expand(*cover.shape, 2).reshape(-1, 2)[inside]
             )
-            flow = torch.where(inside[..., None], pixels[:, None, None, :], flow)
-    assert canvas is not None
-    rgb = canvas.add_(0.5).clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-    return Picture(rgb, ids, depth, flow)
+
+    def picture(self) -> Picture:
+        return Picture(self.rgb, self.ids, self.depth, self.flow) if self.labels else Picture(self.rgb)
 
 
 def waves(
@@ -195,7 +267,8 @@ def waves(
 
     `phase` shifts the waves (each by its own multiple), so that a texture can move.
     """
-    x, y, _ = _grid(height, width, numbers.device, camera)
+    grid = _Grid(height, width, numbers.device, camera)
+    x, y = grid.x, grid.y
     fx, fy, offset, speed = numbers.reshape(4, 5, -1).float()
     angle = offset if phase is None else offset + (0.5 + speed) * phase.float()
     total = torch.zeros(numbers.shape[1], height, width, device=numbers.device)
@@ -206,24 +279,7 @@ def waves(
     return total / 5
 
 
-def _grid(height: int, width: int, device: torch.device, camera: Camera | None) -> tuple[Tensor, Tensor, float]:
-    """Pixel centres [1 or batch, width], [1 or batch, height] in the scene, and pixels per unit."""
-    x = ((torch.arange(width, device=device) + 0.5) / width)[None]
-    y = (1 - (torch.arange(height, device=device) + 0.5) / height)[None]
-    scale = float(min(height, width))
-    if camera is None:
-        return x, y, scale
-    cx, cy = camera.center.float()[:, :, None]
-    return cx + camera.half * (2 * x - 1), cy + camera.half * (2 * y - 1), scale / (2 * camera.half)
-
-
 def _color(color: Color, device: torch.device) -> Tensor:
-    """[batch or 1, 3, 1, 1] in 0..255."""
+    """[batch or 1, 1, 3] in 0..255."""
     rows = color.T if isinstance(color, Tensor) else torch.tensor([color], device=device)
-    return 255 * rows.float()[:, :, None, None]
-
-
-def _canvas(background: Color | Tensor, batch: int, height: int, width: int, device: torch.device) -> Tensor:
-    if isinstance(background, Tensor) and background.ndim == 4:
-        return background * 255
-    return _color(background, device).expand(batch, 3, height, width).clone()
+    return 255 * rows.float()[:, None, :]
