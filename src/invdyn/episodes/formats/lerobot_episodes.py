@@ -58,6 +58,7 @@ class EpisodeTable:
     videos: Mapping[str, VideoPlace]
     text: Mapping[str, pa.ChunkedArray] = field(repr=False)
     tasks: tuple[str, ...] = field(default=(), repr=False)
+    _paths: dict[tuple[str, int, int, int], Path] = field(default_factory=dict, init=False, repr=False)
 
     def data_file(self, index: int) -> Path:
         return self._expand(self.info.data_path, index, int(self.chunk[index]), int(self.file[index]))
@@ -67,6 +68,12 @@ class EpisodeTable:
         return self._expand(self.info.video_path, index, int(place.chunk[index]), int(place.file[index]), name)
 
     def _expand(self, template: str, index: int, chunk: int, file: int, key: str = "") -> Path:
+        kept = (key, chunk, file, index if "{episode" in template else 0)
+        if kept not in self._paths:
+            self._paths[kept] = self._checked(template, index, chunk, file, key)
+        return self._paths[kept]
+
+    def _checked(self, template: str, index: int, chunk: int, file: int, key: str) -> Path:
         numbers = {"chunk_index": chunk, "file_index": file, "episode_chunk": chunk, "episode_index": index}
         return expand(self.info.root, template, video_key=key, **numbers)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +20,8 @@ from invdyn.errors import FormatError
 __all__ = ["DataFile", "Recent"]
 
 Item = TypeVar("Item")
-CACHED_BYTES = 2**25
-"""A decoded row-group column larger than this is not kept for the next read."""
+CACHED_BYTES, AHEAD_BYTES = 2**25, 2**20
+"""What was read of a column is kept for the next read up to this size; that much is read ahead."""
 
 
 class Recent(Generic[Item]):
@@ -83,7 +84,7 @@ class DataFile:
             self._types[field.name] = field.type
             at += count
         self._check(info)
-        self._columns: Recent[pa.ChunkedArray] = Recent(4)
+        self._blocks: dict[str, _Block] = {}
 
     def close(self) -> None:
         self._file.close()
@@ -113,34 +114,46 @@ class DataFile:
         return name in self._leaves
 
     def read(self, name: str, start: int, stop: int, where: str) -> pa.Array:
-        """Rows start..stop of one column; only the row groups that hold them are read, of this column alone."""
+        """Rows start..stop of one column; only the row groups that hold them are read, of this column alone.
+
+        Reading episode after episode reads ahead, so that small episodes do not cost a call each.
+        """
         if start == stop:
             return pa.array([], self._types[name])
         first = int(np.searchsorted(self._starts, start, "right")) - 1
         last = int(np.searchsorted(self._starts, stop, "left"))
-        key = (name, first, last)
-
-        def load() -> pa.ChunkedArray:
-            try:
-                # By leaf number: names with dots would be taken for paths and match other columns.
-                table = self._file.reader.read_row_groups(
-                    list(range(first, last)), column_indices=self._leaves[name], use_threads=False
-                )
-            except (pa.ArrowException, OSError) as error:
-                raise FormatError(
-                    f"{where}: the rows cannot be read ({error}); the file is damaged. Copy it again from the source."
-                ) from error
-            if table.num_rows != self._starts[last] - self._starts[first]:
-                raise FormatError(
-                    f"{where}: {table.num_rows} rows read, the footer says more; the file is damaged. Copy it again."
-                )
-            return table.column(0)
-
-        size = self._size(first, last, name)
-        column = self._columns.get(key, load) if size <= CACHED_BYTES else load()
-        begin = start - int(self._starts[first])
-        piece = column.slice(begin, stop - start)
+        block = self._blocks.get(name)
+        if block is None or not block.first <= first <= last <= block.last:
+            ahead = self._ahead(name, first, last) if block is not None and first == block.last else last
+            block = _Block(first, ahead, self._load(name, first, ahead, where))
+            small = self._size(first, ahead, name) <= CACHED_BYTES
+            self._blocks[name] = block if small else _Block(first, first, None)
+        begin = start - int(self._starts[block.first])
+        piece = block.column.slice(begin, stop - start)
         return piece.chunk(0) if piece.num_chunks == 1 else pa.concat_arrays(piece.chunks)
+
+    def _load(self, name: str, first: int, last: int, where: str) -> pa.ChunkedArray:
+        try:
+            # By leaf number: names with dots would be taken for paths and match other columns.
+            table = self._file.reader.read_row_groups(
+                list(range(first, last)), column_indices=self._leaves[name], use_threads=False
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise FormatError(
+                f"{where}: the rows cannot be read ({error}); the file is damaged. Copy it again from the source."
+            ) from error
+        if table.num_rows != self._starts[last] - self._starts[first]:
+            raise FormatError(
+                f"{where}: {table.num_rows} rows read, the footer says more; the file is damaged. Copy it again."
+            )
+        return table.column(0)
+
+    def _ahead(self, name: str, first: int, last: int) -> int:
+        """How far to read when the reader goes on from where it was: up to `AHEAD_BYTES`."""
+        size = self._size(first, last, name)
+        while last < len(self._starts) - 1 and (size := size + self._size(last, last + 1, name)) <= AHEAD_BYTES:
+            last += 1
+        return last
 
     def _size(self, first: int, last: int, name: str) -> int:
         footer = self._file.metadata
@@ -148,6 +161,15 @@ class DataFile:
         return sum(
             footer.row_group(g).column(leaf).total_uncompressed_size for g in range(first, last) for leaf in leaves
         )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Consecutive row groups first..last of one column as they were read last."""
+
+    first: int
+    last: int
+    column: Any
 
 
 def _leaf_count(kind: pa.DataType) -> int:
