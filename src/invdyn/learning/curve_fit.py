@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import OptimizeResult, least_squares
+from scipy.special import expit
 
 from invdyn.errors import SignalError
 from invdyn.learning.deep_linear import half_tick, progress, unbalanced
@@ -177,7 +178,7 @@ def fit_mode_curve(times: Float[np.ndarray, " time"], curve: Float[np.ndarray, "
     half = float(times[int(np.argmax(curve >= final / 2))]) or float(times[1])
 
     def model(p: np.ndarray) -> np.ndarray:
-        s, large, ratio, tau = np.exp(p[0]), np.exp(p[1]), 1 / (1 + np.exp(-p[2])), np.exp(p[3])
+        s, large, ratio, tau = np.exp(p[0]), np.exp(p[1]), expit(p[2]), np.exp(p[3])
         a, b = unbalanced(s, large, large * ratio, times, float(tau))
         return a * b
 
@@ -190,7 +191,7 @@ def fit_mode_curve(times: Float[np.ndarray, " time"], curve: Float[np.ndarray, "
                 best = found
     assert best is not None
     s, large, tau = np.exp(best.x[[0, 1, 3]])
-    small = large / (1 + np.exp(-best.x[2]))
+    small = large * expit(best.x[2])
     return ModeFit(
         strength=float(s),
         start=float(large * small),

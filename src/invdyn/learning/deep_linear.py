@@ -18,33 +18,33 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import ArrayLike
-from scipy.special import hyp2f1
+from scipy.special import expit, hyp2f1
 from torch import Tensor
 
 from invdyn.errors import ConfigError
 
 __all__ = ["balanced", "balanced_time", "deep", "deep_time", "infinite_time", "riccati", "unbalanced"]
 
+Values = float | int | np.number | np.ndarray
+"""Numbers or arrays; they broadcast."""
 
-def balanced(s: ArrayLike, u0: ArrayLike, t: ArrayLike, tau: float = 1.0) -> np.ndarray:
+
+def balanced(s: Values, u0: Values, t: Values, tau: float = 1.0) -> np.ndarray:
     """u(t) = s e^(2st/tau) / (e^(2st/tau) - 1 + s/u0), in a form that neither overflows nor divides by s = 0."""
     s, u0, t = (np.asarray(x, float) for x in (s, u0, t))
     x = 2 * s * t / tau
     with np.errstate(divide="ignore", invalid="ignore"):
         gained = np.where(s == 0, 2 * t / tau, -np.expm1(-x) / s)
-    return 1 / (np.exp(-x) / u0 + gained)
+    return np.asarray(1 / (np.exp(-x) / u0 + gained))
 
 
-def balanced_time(s: ArrayLike, u0: ArrayLike, uf: ArrayLike, tau: float = 1.0) -> np.ndarray:
+def balanced_time(s: Values, u0: Values, uf: Values, tau: float = 1.0) -> np.ndarray:
     """Time from u0 to uf: tau/(2s) ln[uf (s - u0) / (u0 (s - uf))]."""
     s, u0, uf = (np.asarray(x, float) for x in (s, u0, uf))
-    return tau / (2 * s) * np.log(uf * (s - u0) / (u0 * (s - uf)))
+    return np.asarray(tau / (2 * s) * np.log(uf * (s - u0) / (u0 * (s - uf))))
 
 
-def unbalanced(
-    s: ArrayLike, a0: ArrayLike, b0: ArrayLike, t: ArrayLike, tau: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
+def unbalanced(s: Values, a0: Values, b0: Values, t: Values, tau: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """(a(t), b(t)) of a mode from an unbalanced start a0, b0 > 0, s > 0; u = a b, and a^2 - b^2 stays c0.
 
     With w = b/a = tanh(theta/2) (the smaller over the larger), w+- = (-c0 +- sqrt(c0^2 + 4 s^2)) / (2 s):
@@ -65,31 +65,36 @@ def unbalanced(
     return np.where(a0 >= b0, first, second), np.where(a0 >= b0, second, first)
 
 
+def _check_depth(depth: int) -> None:
+    if depth < 2:
+        raise ConfigError(f"depth {depth}: these closed forms are for two weight matrices or more.")
+
+
 def _clock(x: np.ndarray, depth: int) -> np.ndarray:
     """The integral of dx / (x^(2 - 2/L) (1 - x)): the time of mode strength 1, up to a constant.
 
     -x^(-k)/k 2F1(1, -k; 1 - k; x) with k = 1 - 2/L; ln(x / (1 - x)) for L = 2.
     """
     k = 1 - 2 / depth
-    return np.log(x / (1 - x)) if depth == 2 else -(x**-k) / k * hyp2f1(1, -k, 1 - k, x)
+    return np.asarray(np.log(x / (1 - x)) if depth == 2 else -(x**-k) / k * hyp2f1(1, -k, 1 - k, x))
 
 
-def deep_time(s: ArrayLike, u0: ArrayLike, uf: ArrayLike, depth: int, tau: float = 1.0) -> np.ndarray:
+def deep_time(s: Values, u0: Values, uf: Values, depth: int, tau: float = 1.0) -> np.ndarray:
     """Time from u0 to uf < s for L = `depth` balanced layers: (tau/L) times the integral of du / (u^(2-2/L) (s - u)).
 
     Raises:
         ConfigError: fewer than two layers.
     """
-    if depth < 2:
-        raise ConfigError(f"deep_time: depth {depth}; these closed forms are for two weight matrices or more.")
+    _check_depth(depth)
     s, u0, uf = (np.asarray(x, float) for x in (s, u0, uf))
-    return tau / (depth * s ** (2 - 2 / depth)) * (_clock(uf / s, depth) - _clock(u0 / s, depth))
+    spent = _clock(np.asarray(uf / s), depth) - _clock(np.asarray(u0 / s), depth)
+    return np.asarray(tau / (depth * s ** (2 - 2 / depth)) * spent)
 
 
-def infinite_time(s: ArrayLike, u0: ArrayLike, uf: ArrayLike, tau: float = 1.0) -> np.ndarray:
+def infinite_time(s: Values, u0: Values, uf: Values, tau: float = 1.0) -> np.ndarray:
     """The limit of L times `deep_time`: tau [ln(uf (s-u0) / (u0 (s-uf))) / s^2 + 1/(s u0) - 1/(s uf)]."""
     s, u0, uf = (np.asarray(x, float) for x in (s, u0, uf))
-    return tau * (np.log(uf * (s - u0) / (u0 * (s - uf))) / s**2 + 1 / (s * u0) - 1 / (s * uf))
+    return np.asarray(tau * (np.log(uf * (s - u0) / (u0 * (s - uf))) / s**2 + 1 / (s * u0) - 1 / (s * uf)))
 
 
 class _ClockInverse:
@@ -114,22 +119,22 @@ class _ClockInverse:
                 z = np.where(tick < self.ticks[0], -np.log(np.maximum(-self.k * tick, 1e-300)) / self.k, z)
         else:
             z = np.where(tick < self.ticks[0], self.z[0] + tick - self.ticks[0], z)
-        return 1 / (1 + np.exp(-z))
+        return np.asarray(expit(z))
 
 
 _INVERSES: dict[int, _ClockInverse] = {}
 
 
-def deep(s: ArrayLike, u0: ArrayLike, t: ArrayLike, depth: int, tau: float = 1.0) -> np.ndarray:
+def deep(s: Values, u0: Values, t: Values, depth: int, tau: float = 1.0) -> np.ndarray:
     """u(t) for L = `depth` >= 2 balanced layers and 0 < u0 < s: `deep_time` inverted (relative error below 1e-8)."""
+    _check_depth(depth)
     s, u0, t = (np.asarray(x, float) for x in (s, u0, t))
-    return s * progress(_clock(u0 / s, depth) + depth * s ** (2 - 2 / depth) * t / tau, depth)
+    return s * progress(_clock(np.asarray(u0 / s), depth) + depth * s ** (2 - 2 / depth) * t / tau, depth)
 
 
-def progress(tick: ArrayLike, depth: int) -> np.ndarray:
+def progress(tick: Values, depth: int) -> np.ndarray:
     """u / s at a reading of the clock of `depth`; the reading at half is `half_tick(depth)`."""
-    if depth < 2:
-        raise ConfigError(f"deep linear modes: depth {depth}; these closed forms are for two weight matrices or more.")
+    _check_depth(depth)
     if depth not in _INVERSES:
         _INVERSES[depth] = _ClockInverse(depth)
     return _INVERSES[depth](np.asarray(tick, float))

@@ -22,7 +22,7 @@ __all__ = ["Backward", "activity_map", "activity_path", "backward", "fixed_activ
 def activity_map(q: Float[np.ndarray, " *q"], gain: float, nodes: int = 101) -> Float[np.ndarray, " *q"]:
     """Mean squared activity of the next layer: q' = integral of tanh^2(g sqrt(q) z) over a unit Gaussian z."""
     z, weights = np.polynomial.hermite_e.hermegauss(nodes)
-    return np.tanh(gain * np.sqrt(q)[..., None] * z) ** 2 @ weights / weights.sum()
+    return np.asarray(np.tanh(gain * np.sqrt(q)[..., None] * z) ** 2 @ weights / weights.sum())
 
 
 def activity_path(start: float, gain: float, depth: int) -> Float[np.ndarray, " depth_1"]:
@@ -65,7 +65,7 @@ class Backward:
 
 
 def backward(
-    weights: Sequence[Float[Tensor, "n n"]], inputs: Float[Tensor, "n sample"], errors: Float[Tensor, "n sample"]
+    weights: Sequence[Float[Tensor, "n n"]], inputs: Float[Tensor, "n sample"], errors: Float[Tensor, "out error"]
 ) -> Backward:
     """Pass inputs through h = tanh(W h) and errors at the output back.
 

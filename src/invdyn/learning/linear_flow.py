@@ -51,7 +51,7 @@ class Correlations:
 
 def correlations(
     inputs: Float[Tensor, "sample in"],
-    targets: Float[Tensor, "sample out"],
+    targets: Float[Tensor, "target out"],
     *,
     whiten: bool = True,
     keep: int | None = None,
@@ -149,7 +149,7 @@ class Epochs:
 
 
 def epochs_to_loss(
-    weights: Sequence[Float[Tensor, "1 _ _"]],
+    weights: Sequence[Float[Tensor, "one _ _"]],
     data: Correlations,
     rates: Float[Tensor, " rate"],
     *,

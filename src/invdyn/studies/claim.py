@@ -19,7 +19,7 @@ Relation = Literal["<=", ">=", "within"]
 class Threshold:
     """The bound a measured value must keep; equality counts as kept, NaN never does.
 
-    >>> Threshold("<=", 1e-8).holds(2e-9), Threshold("within", (0.1, 10)).holds(11.0)
+    >>> Threshold("<=", 1e-8).holds(2e-9), Threshold("within", (0.1, 10.0)).holds(11.0)
     (True, False)
     """
 

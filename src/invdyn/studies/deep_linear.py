@@ -144,14 +144,14 @@ CLAIMS = (
         "spectrum.orthogonal_error",
         Threshold("<=", 1e-12),
     ),
-    Claim("7b", "Gaussian, 5 layers: largest over median", "spectrum.gaussian_5", Threshold(">=", 10)),
+    Claim("7b", "Gaussian, 5 layers: largest over median", "spectrum.gaussian_5", Threshold(">=", 10.0)),
     Claim("7c", "Gaussian, 20 layers: largest over median", "spectrum.gaussian_20", Threshold(">=", 1e3)),
     Claim("7d", "Gaussian, 100 layers: largest over median", "spectrum.gaussian_100", Threshold(">=", 1e10)),
     Claim(
         "8a",
         "tanh, depth 100, orthogonal g = 1.0, 1.05, 1.1: back-propagated error at the first layer over the last",
         "tanh.orthogonal_worst",
-        Threshold("within", (0.1, 10)),
+        Threshold("within", (0.1, 10.0)),
     ),
     Claim(
         "8b",
@@ -163,7 +163,7 @@ CLAIMS = (
         "8c",
         "as 8a with inputs of unit variance instead of the activity of the fixed point (0.093)",
         "tanh.unit_orthogonal_worst",
-        Threshold("within", (0.1, 10)),
+        Threshold("within", (0.1, 10.0)),
         reason="at g = 1.0 unit-variance inputs saturate the first layers before activity has decayed; what the error "
         "loses there no later layer gives back",
     ),

@@ -13,7 +13,6 @@ from invdyn.learning import (
     balanced,
     balanced_chain,
     balanced_pair,
-    balanced_time,
     deep_time,
     gaussian_chain,
     gradient_descent,
@@ -170,5 +169,4 @@ def bend(seed: int, config: DeepLinearConfig) -> Part:
         modes = gradient_flow(start, skewed, times, RK4(2e-3)).modes(left, right)[:, 0]
         metrics[f"bend.condition_{condition}"] = float(((modes - closed) / s).abs().max())
         curves[str(condition)] = modes.T.tolist()
-    metrics["bend.slowest_time"] = float(balanced_time(s.min(), u0[0], 0.95 * s.min()))
     return Part(metrics, curves)
