@@ -208,6 +208,8 @@ class _Layout:
             spec = self.dataset.schema[name]
             if name in episode or every_mask:
                 infos[name] = self._column(episode, spec, episode.length, infos, every_mask, refuse=False)
+            else:  # what stands in its place below is no value
+                infos[f"mask.{name}"] = np.zeros(episode.length, bool)
         if name in episode:
             signal = episode[name]
             values, valid = np.asarray(signal.values, float).reshape(episode.length, -1)[:steps, 0], signal.mask[:steps]

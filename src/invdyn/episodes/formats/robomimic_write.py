@@ -126,7 +126,8 @@ def _demo(
         if name not in episode:
             if name == "action":
                 put("actions", np.full((samples, *spec.shape), np.nan, _floating(spec, path, episode, 0)))
-                group.create_dataset(f"{OWN}/mask.action", data=np.zeros(rows, bool))
+            if name in FIXED:  # what stands in its place is no value
+                group.create_dataset(f"{OWN}/mask.{name}", data=np.zeros(rows, bool))
             continue
         signal = episode[name]
         valid, values = signal.mask, signal.values
