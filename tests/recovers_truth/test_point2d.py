@@ -131,6 +131,22 @@ def test_id_mask_and_texture() -> None:
         x, y = (columns[inside].mean() + 0.5) / 48, 1 - (rows[inside].mean() + 0.5) / 48
         assert abs(x - (0.5 + world.position[0, i] / 0.58)) < 0.5 / 48
         assert abs(y - (0.5 + world.position[1, i] / 0.58)) < 0.5 / 48
+    assert picture.flow is not None
+    assert picture.flow.abs().max() == 0
+    now, x = world.snapshot(), world.state()
+    for _ in range(5):
+        world.step(torch.ones(8, 2))
+    toward = world.state()
+    world.restore(now)
+    flow = world.picture(48, 48, labels=True, toward=toward).flow
+    assert flow is not None
+    pixels = 48 / 0.58 * (toward - x)[:, :2] * torch.tensor([1.0, -1.0])  # rows run down
+    for i in range(8):
+        inside = picture.ids[i] == 3
+        torch.testing.assert_close(
+            flow[i][inside], pixels[i].float().expand(int(inside.sum()), 2), rtol=1e-4, atol=1e-4
+        )
+        assert (flow[i][~inside] == 0).all()
     still = world.render()
     world.set_state(world.state() + torch.tensor([0.0] * 8 + [0.5]).double())
     assert not torch.equal(still, world.render())

@@ -250,10 +250,19 @@ class Point2D(TorchWorld[Point2DConfig]):
     def render(self, height: int = 48, width: int = 48) -> UInt8[Tensor, "batch height width 3"]:
         return self.picture(height, width).rgb
 
-    def picture(self, height: int = 48, width: int = 48, *, labels: bool = False) -> Picture:
+    def picture(
+        self,
+        height: int = 48,
+        width: int = 48,
+        *,
+        labels: bool = False,
+        toward: Float64[Tensor, "batch state"] | None = None,
+    ) -> Picture:
         """RGB, and with `labels` the exact ids (1 goal, 2 obstacle, 3 point), z-order depth and flow.
 
-        The flow is the displacement of the last step, as far as the velocity tells it (second order; else zero).
+        Args:
+            labels: make the labels too.
+            toward: the state one step later; the flow is the displacement from the present state to it.
         """
         self.picture_size(height, width)
         c = self.config
@@ -263,14 +272,17 @@ class Point2D(TorchWorld[Point2DConfig]):
             gray = waves(self.constants["texture"], height, width, self.x[-1])
             tint = torch.tensor([0.3, 0.2, -0.3], device=self.device)[:, None, None]
             back = (0.6 + tint * gray[:, None]).clamp(0, 1)
-        motion = self.velocity * (c.dt * scale)
+        moved = None if toward is None else scale * (toward.to(self.device).T - self.x)
+        motion, goal_motion = (None, None) if moved is None else (moved[:2], moved[-5:-3])
         shapes = [Disc(0.5 + scale * self.position, 0.06, color=(0.85, 0.15, 0.1), id=3, depth=0.25, motion=motion)]
         if c.obstacle:
             middle = torch.full_like(self.position, 0.5)
             shapes.append(Disc(middle, c.obstacle * scale, color=(0.2, 0.2, 0.25), id=2, depth=0.5))
         if c.goal_visible:
             radius = max(c.goal_radius * scale, 0.04)
-            shapes.append(Disc(0.5 + scale * self.goal, radius, color=(0.1, 0.65, 0.2), id=1, depth=0.75))
+            shapes.append(
+                Disc(0.5 + scale * self.goal, radius, color=(0.1, 0.65, 0.2), id=1, depth=0.75, motion=goal_motion)
+            )
         return rasterize(shapes, height, width, background=back, labels=labels)
 
 
