@@ -6,6 +6,7 @@ there at all, and writing it again gives the same bytes. `merge_shards` (lerobot
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -59,6 +60,7 @@ def check_schema(schema: Schema) -> None:
             )
 
 
+@functools.lru_cache(maxsize=8)
 def digest(schema: Schema, options: LeRobotOptions) -> str:
     """What a shard depends on besides the episode."""
     told = {"fps": schema.fps, "signals": [own_json(s) for s in schema.signals], "options": asdict(options)}
@@ -177,7 +179,7 @@ def write_shard(
     )
     # Parquet cannot hold a table without columns; the step number is made again at the merge.
     columns.setdefault("frame_index", pa.array(np.arange(episode.length)))
-    table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(asdict(shard))})
+    table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(vars(shard))})
     path = shard_path(folder, index)
     with replacing(path) as temporary:
         pq.write_table(
