@@ -16,7 +16,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from invdyn.worlds.pendulum import Pendulum
-from invdyn.worlds.push2d import CENTERS, DISC, PUSHER, SPEED, Push2D
+from invdyn.worlds.push2d import CENTERS, Push2D
+from invdyn.worlds.push2d_contact import DISC, PUSHER, SPEED
 from invdyn.worlds.push2d_look import PALETTES, ZONE_HALF
 
 __all__ = ["run"]

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from invdyn.worlds.push2d import COLORS, DISC, OBSTACLE, PUSHER, SPEED, STATE, TARGETS, Push2D
+from invdyn.worlds.push2d import COLORS, STATE, TARGETS, Push2D
+from invdyn.worlds.push2d_contact import DISC, OBSTACLE, PUSHER, SPEED
 from invdyn.worlds.torch_world import QUALITIES, Quality
 
 

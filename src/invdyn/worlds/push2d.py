@@ -17,14 +17,12 @@ from torch import Tensor
 
 from invdyn.errors import ConfigError, WorldError
 from invdyn.worlds.base import Expert
+from invdyn.worlds.push2d_contact import DISC, OBSTACLE, PUSHER, SPEED, are_apart, length, settle
 from invdyn.worlds.push2d_look import PALETTES, Look, backdrop, draw
 from invdyn.worlds.rasterizer import Picture
 from invdyn.worlds.torch_world import RESET, Outcome, Quality, TorchWorld
 
 __all__ = ["COLORS", "ZONES", "Push2D", "Push2DConfig"]
-
-PUSHER, DISC, OBSTACLE, SPEED = 0.05, 0.08, 0.07, 0.05
-"""Radii, and the displacement per step of a cause of 1, as shares of the arena's side."""
 
 COLORS = ("red", "green", "blue")
 ZONES = ("lower left", "lower right", "upper left", "upper right")
@@ -35,8 +33,8 @@ FAR, PASSAGE = 0.35, 0.26
 
 STATE, INSTRUCTION, TARGETS = "observation.state", "observation.instruction", "observation.targets"
 GOALS = ("instruction", "reach", "targets")
-SWEEPS, SLACK, TOUCH, LAYOUTS = 8, 1e-9, 1e-5, 48
-"""Contact sweeps per step; overlap that counts as none; gap that counts as contact; start layouts tried at once."""
+TOUCH, LAYOUTS = 1e-5, 48
+"""Gap that counts as contact; start layouts tried at once."""
 
 
 @dataclass(frozen=True)
@@ -193,26 +191,28 @@ class Push2D(TorchWorld[Push2DConfig]):
         bodies = 0.2 + 0.6 * layouts[:, : 2 + 2 * n].reshape(LAYOUTS, 1 + n, 2, -1)
         targets = 0.2 + 0.6 * layouts[:, 2 + 2 * n : -2].reshape(LAYOUTS, n, 2, -1)
         obstacle = 0.4 + 0.2 * layouts[:, -2:]
-        ok = _apart(bodies[:, 1:], PASSAGE).all(0) & (_norm(bodies[:, 1:] - bodies[:, :1]) > PUSHER + DISC + 0.02).all(
-            1
-        )
+        ok = are_apart(bodies[:, 1:], PASSAGE).all(0) & (
+            length(bodies[:, 1:] - bodies[:, :1]) > PUSHER + DISC + 0.02
+        ).all(1)
         if c.obstacle:
-            ok &= (_norm(bodies - obstacle[:, None]) > OBSTACLE + DISC + 0.02).all(1)
+            ok &= (length(bodies - obstacle[:, None]) > OBSTACLE + DISC + 0.02).all(1)
         if c.goal == "targets":
-            ok &= _apart(targets, 2 * DISC + 0.04).all(0) & (_norm(bodies[:, 1:] - targets) > 2 * c.tolerance).all(1)
+            ok &= are_apart(targets, 2 * DISC + 0.04).all(0) & (length(bodies[:, 1:] - targets) > 2 * c.tolerance).all(
+                1
+            )
             if c.obstacle:
-                ok &= (_norm(targets - obstacle[:, None]) > OBSTACLE + 2 * DISC).all(1)
+                ok &= (length(targets - obstacle[:, None]) > OBSTACLE + 2 * DISC).all(1)
         elif c.goal == "instruction":
             centers = torch.tensor(CENTERS, dtype=torch.float64, device=self.device)
             first = instructions[0].long()
-            away = _norm(bodies[:, 1:] - centers[first % len(ZONES)].T)
+            away = length(bodies[:, 1:] - centers[first % len(ZONES)].T)
             named = torch.arange(n, device=self.device)[:, None] == first // len(ZONES)
             ok &= (away > torch.where(named, FAR, 2 * DISC)).all(1)
         chosen = ok.double().argmax(0)  # the first layout that fits; the first of all where none does (p < 1e-4) ...
         here = torch.arange(self.batch, device=self.device)
         places = bodies[chosen, :, :, here].permute(1, 2, 0)
         obstacles, aims = obstacle[chosen, :, here].T, targets[chosen, :, :, here].permute(1, 2, 0)
-        pusher, discs = self.settle(places[0], places[1:], obstacles if c.obstacle else None)  # ... pushed apart here
+        pusher, discs = settle(places[0], places[1:], obstacles if c.obstacle else None)  # ... pushed apart here
         drift = movers.reshape(c.movers, 4, self.batch).clone()
         drift[:, 2:] = 0.03 * (2 * drift[:, 2:] - 1)
         zeros = torch.zeros(2, self.batch, dtype=torch.float64, device=self.device)
@@ -232,7 +232,7 @@ class Push2D(TorchWorld[Push2DConfig]):
         c = self.config
         done, clock = self.x[-2], self.x[-1]
         at_hand = (done < c.chain).double()
-        pusher, discs = self.settle(self.pusher + SPEED * cause, self.discs, self.constants.get("obstacle"))
+        pusher, discs = settle(self.pusher + SPEED * cause, self.discs, self.constants.get("obstacle"))
         movers = self.x[2 + 2 * c.discs : -2].reshape(c.movers, 4, self.batch)
         place, velocity = movers[:, :2] + movers[:, 2:], movers[:, 2:]
         velocity = torch.where(
@@ -249,42 +249,15 @@ class Push2D(TorchWorld[Push2DConfig]):
     def to_go(self) -> tuple[Float64[Tensor, " batch"], Bool[Tensor, " batch"]]:
         """Distance still to go (summed over discs), and whether the present instruction is carried out."""
         if self.config.goal == "reach":
-            gap = _norm(self.destinations() - self.pusher) - PUSHER - DISC
+            gap = length(self.destinations() - self.pusher) - PUSHER - DISC
             left = gap.nan_to_num(nan=0.0).sum(0).clamp(min=0)
             return left, left < TOUCH
-        distance = _norm(self.destinations() - self.discs)
+        distance = length(self.destinations() - self.discs)
         return distance.nan_to_num(nan=0.0).sum(0), ~(distance >= self.config.tolerance).any(0)
 
     def out_of_time(self) -> Bool[Tensor, " batch"]:
         unfinished = self.done < self.config.chain
         return super().out_of_time() | (unfinished & (self.x[-1] >= self.config.steps))
-
-    def settle(
-        self,
-        pusher: Float64[Tensor, "2 batch"],
-        discs: Float64[Tensor, "disc 2 batch"],
-        obstacle: Float64[Tensor, "2 batch"] | None,
-    ) -> tuple[Float64[Tensor, "2 batch"], Float64[Tensor, "disc 2 batch"]]:
-        """Resolve overlaps: discs give way to the pusher and to each other, and the pusher to discs that cannot."""
-        pusher = pusher.clamp(PUSHER, 1 - PUSHER)
-        if obstacle is not None:
-            pusher = (pusher + _push_out(pusher - obstacle, PUSHER + OBSTACLE)).clamp(PUSHER, 1 - PUSHER)
-        first, second = torch.triu_indices(len(discs), len(discs), 1, device=discs.device)
-        for _ in range(SWEEPS):
-            before = discs
-            discs = discs + _push_out(discs - pusher, PUSHER + DISC)
-            half = _push_out(discs[first] - discs[second], 2 * DISC) / 2
-            for k, (a, b) in enumerate(zip(first.tolist(), second.tolist())):
-                discs = torch.cat([discs[:a], discs[a : a + 1] + half[k], discs[a + 1 :]])
-                discs = torch.cat([discs[:b], discs[b : b + 1] - half[k], discs[b + 1 :]])
-            if obstacle is not None:
-                discs = discs + _push_out(discs - obstacle, DISC + OBSTACLE)
-            discs = discs.clamp(DISC, 1 - DISC)
-            if torch.equal(before, discs):  # more sweeps would change no copy any more
-                break
-        for disc in discs:
-            pusher = pusher + _push_out(pusher - disc, PUSHER + DISC)
-        return pusher.clamp(PUSHER, 1 - PUSHER), discs
 
     # ---- observation and inverse -------------------------------------------------------------------------------------
 
@@ -312,14 +285,14 @@ class Push2D(TorchWorld[Push2DConfig]):
         u = (pusher - now[:2]) / SPEED
         wall = (pusher < PUSHER + TOUCH) | (pusher > 1 - PUSHER - TOUCH)
         held = ((discs < DISC + TOUCH) | (discs > 1 - DISC - TOUCH)).any(1)
-        between = _norm(discs[:, None] - discs[None]) < 2 * DISC + TOUCH
+        between = length(discs[:, None] - discs[None]) < 2 * DISC + TOUCH
         held = held | (between & ~torch.eye(n, dtype=torch.bool, device=u.device)[:, :, None]).any(1)
         stopped = torch.zeros_like(wall[0])
         if self.config.obstacle:
             obstacle = then[-2:]
-            held = held | (_norm(discs - obstacle) < DISC + OBSTACLE + TOUCH)
-            stopped = _norm(pusher - obstacle) < PUSHER + OBSTACLE + TOUCH
-        stopped = stopped | (held & (_norm(discs - pusher) < PUSHER + DISC + TOUCH)).any(0)
+            held = held | (length(discs - obstacle) < DISC + OBSTACLE + TOUCH)
+            stopped = length(pusher - obstacle) < PUSHER + OBSTACLE + TOUCH
+        stopped = stopped | (held & (length(discs - pusher) < PUSHER + DISC + TOUCH)).any(0)
         return torch.where(wall | stopped, torch.nan, u).T
 
     def expert(
@@ -386,21 +359,3 @@ class Push2D(TorchWorld[Push2DConfig]):
             c.discs, c.movers, (PUSHER, DISC, OBSTACLE), zones, self.constants["palette"], self.constants["texture"],
             self.constants.get("obstacle"), targets,
         )  # fmt: skip
-
-
-def _norm(vectors: Float64[Tensor, "*rest 2 batch"]) -> Float64[Tensor, "*rest batch"]:
-    x, y = vectors.unbind(-2)
-    return (x * x + y * y).sqrt()
-
-
-def _push_out(apart: Float64[Tensor, "*rest 2 batch"], distance: float) -> Float64[Tensor, "*rest 2 batch"]:
-    """What to add to a body at offset `apart` from another so that they are `distance` apart; zero if they are."""
-    far = _norm(apart).unsqueeze(-2)
-    lacking = distance - far
-    return torch.where(lacking > SLACK, lacking * apart / far.clamp(min=1e-12), 0.0)
-
-
-def _apart(bodies: Float64[Tensor, "layout body 2 batch"], distance: float) -> Bool[Tensor, "pair layout batch"]:
-    """Whether each pair of bodies is farther apart than `distance`."""
-    first, second = torch.triu_indices(bodies.shape[1], bodies.shape[1], 1, device=bodies.device)
-    return (_norm(bodies[:, first] - bodies[:, second]) > distance).transpose(0, 1)

@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from invdyn.errors import ConfigError
-from invdyn.worlds.push2d import CENTERS, DISC, OBSTACLE, PUSHER, SPEED, ZONES, Push2D
+from invdyn.worlds.counter_rng import uniforms
+from invdyn.worlds.push2d import CENTERS, ZONES, Push2D
+from invdyn.worlds.push2d_contact import DISC, OBSTACLE, PUSHER, SPEED, length
 from invdyn.worlds.torch_world import MODE, Quality, ScriptedExpert
 
 __all__ = ["GoBehindThenPush"]
@@ -126,8 +128,6 @@ class GoBehindThenPush(ScriptedExpert[Push2D]):
 
     def played(self, phase: Int64[Tensor, " batch"]) -> Float64[Tensor, " batch"]:
         """A uniform number per seed and phase of play."""
-        from invdyn.worlds.counter_rng import uniforms
-
         return uniforms(self.world.seeds, phase, MODE, 1)[0]
 
     def pick(self, aims: Float64[Tensor, "disc 2 batch"]) -> Int64[Tensor, " batch"]:
@@ -141,11 +141,6 @@ class GoBehindThenPush(ScriptedExpert[Push2D]):
         elif self.order == "random":
             rank = world.per_episode(MODE, 1 + len(aims))[1:]
         return torch.where(pending, rank, torch.inf).argmin(0)
-
-
-def length(vectors: Float64[Tensor, "*rest 2 batch"]) -> Float64[Tensor, "*rest batch"]:
-    x, y = vectors.unbind(-2)
-    return (x * x + y * y).sqrt()
 
 
 def within(place: Float64[Tensor, "2 batch"]) -> Float64[Tensor, "2 batch"]:
