@@ -116,7 +116,7 @@ def test_robosuite_names_fit_the_motion(shared_data: Path) -> None:
     for joint in ("right_j0", "right_j3", "right_j6", "r_gripper_l_finger_joint"):
         position, velocity = state[:, names.index(f"{joint}.pos")], state[:, names.index(f"{joint}.vel")]
         slope = np.diff(position) / step
-        # semi-implicit Euler: the mean velocity of a step is near that of its end; 0.99 leaves room for several substeps
+        # semi-implicit Euler: the mean velocity of a step is near that of its end; 0.99 leaves room for substeps
         assert np.corrcoef(slope, velocity[1:])[0, 1] > 0.99
     quaternion = state[:, [names.index(f"cubeA.q{c}") for c in "wxyz"]]
     np.testing.assert_allclose(np.linalg.norm(quaternion, axis=1), 1.0, atol=1e-6)

@@ -49,7 +49,7 @@ def test_minaris_own_reader_reads_ours(tmp_path: Path, data_format: str) -> None
             assert np.isnan(found.actions).all()  # missing, not zero
         assert np.array_equal(found.rewards, episode["next.reward"].values[:-1])
         assert found.truncations.tolist() == [False] * (episode.length - 2) + [True]
-        assert list(found.infos["note"])[0] in ("wort 0 ✓", "wort 0 ✓".encode())
+        assert next(iter(found.infos["note"])) in ("wort 0 ✓", "wort 0 ✓".encode())
     space = theirs.observation_space["state"]
     assert (space.high == 1).all()
     assert np.isneginf(space.low).all()

@@ -15,7 +15,20 @@ from lerobot_samples import NUMERIC, assert_equal
 
 from invdyn.episodes import Dataset, Episode, Schema, Signal, SignalSpec, Span, open_dataset, write_dataset
 
-DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]
+DTYPES = [
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+]
 NAMES = ["observation.state", "observation.b", "action", "next.reward", "aside.x", "label.action.weight"]
 TEXT = st.text(string.printable + "äß推\"'", max_size=12).filter(lambda t: "\x00" not in t)
 
@@ -47,9 +60,15 @@ def signals(draw: st.DrawFn, spec: SignalSpec, length: int) -> Signal | None:
 def datasets(draw: st.DrawFn) -> Dataset:
     specs = []
     for name in NAMES:
-        dtype = draw(st.sampled_from(DTYPES)) if name != "next.reward" else draw(st.sampled_from(["float32", "float64"]))
+        dtype = (
+            draw(st.sampled_from(DTYPES)) if name != "next.reward" else draw(st.sampled_from(["float32", "float64"]))
+        )
         shape = () if name == "next.reward" else draw(st.sampled_from([(), (1,), (3,), (2, 3)]))
-        specs.append(SignalSpec(name, shape, dtype, "action" if name == "action" else "state", draw(st.sampled_from(["", "rad"]))))
+        specs.append(
+            SignalSpec(
+                name, shape, dtype, "action" if name == "action" else "state", draw(st.sampled_from(["", "rad"]))
+            )
+        )
     if draw(st.booleans()):
         specs.append(SignalSpec("note", (), "string", "text"))
     schema = Schema(tuple(specs), draw(st.sampled_from([1.0, 10.0, 29.97])))
@@ -64,7 +83,13 @@ def datasets(draw: st.DrawFn) -> Dataset:
         spans = [Span(0.0, draw(st.floats(0, 5)), "key:w", {"a": [1, None]})] if draw(st.booleans()) else []
         episodes.append(
             Episode.from_signals(
-                found, fps=schema.fps, timestamp=clock, task=draw(TEXT), metadata={"seed": number}, spans=spans, schema=schema
+                found,
+                fps=schema.fps,
+                timestamp=clock,
+                task=draw(TEXT),
+                metadata={"seed": number},
+                spans=spans,
+                schema=schema,
             )
         )
     return Dataset.from_episodes(episodes)
@@ -96,12 +121,12 @@ def test_robomimic() -> None:
     check()
 
 
-@pytest.mark.parametrize("format", ["minari", "robomimic"])
-def test_lerobot_to_foreign_and_back(tmp_path: Path, format: str) -> None:
+@pytest.mark.parametrize("layout", ["minari", "robomimic"])
+def test_lerobot_to_foreign_and_back(tmp_path: Path, layout: str) -> None:
     truth = foreign((12, 2, 30, 7), NUMERIC)
     first = write_dataset(truth, tmp_path / "first", format="lerobot")
-    name = "middle-v0" if format == "minari" else "middle.hdf5"
-    middle = write_dataset(open_dataset(first), tmp_path / name, format=format)
+    name = "middle-v0" if layout == "minari" else "middle.hdf5"
+    middle = write_dataset(open_dataset(first), tmp_path / name, format=layout)
     last = write_dataset(open_dataset(middle), tmp_path / "last", format="lerobot")
     assert_equal(truth, open_dataset(last))
 
@@ -109,15 +134,17 @@ def test_lerobot_to_foreign_and_back(tmp_path: Path, format: str) -> None:
 def test_human_recordings_through_every_format(tmp_path: Path, shared_data: Path) -> None:
     truth = open_dataset(shared_data / "adroit_door_human")[:4]
     data = truth
-    for step, (format, name) in enumerate([("lerobot", "a"), ("minari", "b-v1"), ("robomimic", "c.hdf5"), ("lerobot", "d")]):
-        data = open_dataset(write_dataset(data, tmp_path / name, format=format))
+    for step, (layout, name) in enumerate(
+        [("lerobot", "a"), ("minari", "b-v1"), ("robomimic", "c.hdf5"), ("lerobot", "d")]
+    ):
+        data = open_dataset(write_dataset(data, tmp_path / name, format=layout))
         assert_equal(truth, data)
         assert step == 0 or data.schema["action"].names == truth.schema["action"].names
 
 
 def test_pictures_are_lossless(tmp_path: Path) -> None:
     truth = foreign((5, 3), SCHEMA)
-    for format, name in (("minari", "a-v0"), ("robomimic", "b.hdf5")):
-        back = open_dataset(write_dataset(truth, tmp_path / name, format=format))
+    for layout, name in (("minari", "a-v0"), ("robomimic", "b.hdf5")):
+        back = open_dataset(write_dataset(truth, tmp_path / name, format=layout))
         for a, b in zip(truth, back, strict=True):
             assert np.array_equal(a["observation.images.top"].values, b["observation.images.top"].values)

@@ -22,7 +22,11 @@ def csv(path: Path, header: str, *rows: str) -> Path:
 
 def test_csv_one_file_per_episode_in_natural_order(tmp_path: Path) -> None:
     for k in (1, 2, 10):
-        csv(tmp_path / f"run{k}.csv", "time,q [rad],tau [N m],word", *(f"{0.1 * i * i},{k},{i},a{i}" for i in range(1, k + 3)))
+        csv(
+            tmp_path / f"run{k}.csv",
+            "time,q [rad],tau [N m],word",
+            *(f"{0.1 * i * i},{k},{i},a{i}" for i in range(1, k + 3)),
+        )
     data = open_dataset(tmp_path)
     assert detect_format(tmp_path) == "csv"
     assert data.lengths.tolist() == [3 - 0, 4, 12]
@@ -88,7 +92,9 @@ def test_parquet_lists_are_vectors_and_opening_reads_no_column(tmp_path: Path, m
     pq.write_table(pa.table({"obs": fixed, "counts": loose, "ok": [True, False, True, True]}), tmp_path / "1.parquet")
     read: list[object] = []
     original = pq.ParquetFile.read_row_group
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda s, *a, **k: (read.append(k["columns"]), original(s, *a, **k))[1])
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_group", lambda s, *a, **k: (read.append(k["columns"]), original(s, *a, **k))[1]
+    )
     data = open_dataset(tmp_path, fps=1.0)
     assert read == [["counts"]]  # the width of a list without a fixed size stands in its first row only
     assert data[0]["observation.state"].values.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
@@ -117,7 +123,11 @@ def test_empty_cells_are_missing_steps(tmp_path: Path) -> None:
 def test_npz_numbered_arrays_and_constants(tmp_path: Path) -> None:
     arrays = {}
     for k, length in ((0, 6), (2, 4), (10, 5)):
-        arrays |= {f"observations_{k}": np.full((length, 3), k), f"actions_{k}": np.ones((length - 1, 2)), f"start_{k}": [k, 1]}
+        arrays |= {
+            f"observations_{k}": np.full((length, 3), k),
+            f"actions_{k}": np.ones((length - 1, 2)),
+            f"start_{k}": [k, 1],
+        }
     np.savez(tmp_path / "demos.npz", **arrays)
     data = open_dataset(tmp_path / "demos.npz", fps=10.0)
     assert data.lengths.tolist() == [6, 4, 5]

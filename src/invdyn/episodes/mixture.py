@@ -52,8 +52,8 @@ class MixtureSampler:
     """
 
     sources: Sequence[WindowSampler]
-    shares: Sequence[float] | None = None
-    weights: Sequence[float] | None = None
+    shares: Sequence[float | int] | None = None
+    weights: Sequence[float | int] | None = None
     origin: Int64[Tensor, " batch"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -105,7 +105,7 @@ class MixtureSampler:
     def draw(self, generator: torch.Generator, batch_size: int) -> WindowBatch:
         """A batch with every source's share, source after source; `WindowBatch.episode` counts within each source."""
         counts = self.counts(batch_size)
-        factors: Sequence[float] = self.weights if self.weights is not None else [1.0] * len(self.sources)
+        factors: Sequence[float | int] = self.weights if self.weights is not None else [1.0] * len(self.sources)
         batches = []
         for source, count, factor in zip(self.sources, counts, factors, strict=True):
             if count:

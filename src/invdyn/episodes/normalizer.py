@@ -45,7 +45,7 @@ class Normalizer(nn.Module):
     def fit(
         self,
         values: Shaped[Tensor, "frames ..."],
-        mask: Bool[Tensor, " frames"] | None = None,
+        mask: Bool[Tensor, " steps"] | None = None,
         kind: Scaling | Sequence[Scaling] = "standard",
         *,
         floor: float = 1e-6,
@@ -54,7 +54,7 @@ class Normalizer(nn.Module):
 
         Args:
             values: [frames, *shape], of the training episodes only.
-            mask: [frames] True where there is a value; NaN elsewhere is ignored.
+            mask: [frames], True where there is a value; NaN elsewhere is ignored.
             kind: `standard` (mean 0, standard deviation 1), `minmax` (-1 .. 1), or `identity`; one for all components,
                 or one each (flattened): gripper switches and rotation matrices are usually left as they are.
             floor: a component whose spread is at most this share of its greatest magnitude does not move but for
