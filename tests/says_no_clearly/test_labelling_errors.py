@@ -103,7 +103,7 @@ except InvdynError as error:
 """
 
 
-@pytest.mark.parametrize(("limit", "length", "done"), [(3_000, 40, 0), (30_000, 500, 4)])
+@pytest.mark.parametrize(("limit", "length", "done"), [(3_000, 40, 0), (40_000, 300, 4)])
 def test_a_disk_that_takes_no_more(tmp_path: Path, limit: int, length: int, done: int) -> None:
     """While an episode is written, and while the finished ones are merged."""
     out = tmp_path / "out"
@@ -152,7 +152,7 @@ def test_settings() -> None:
     with pytest.raises(ConfigError, match="batch_size is 0, expected at least 1 window"):
         label_dataset(recordings(), MoveModel(), "out", batch_size=0)
     with pytest.raises(
-        ConfigError, match="refine_above=0.1 needs a world to replay in. Give the world, or leave it out"
+        ConfigError, match=r"refine_above=0.1 needs a world to replay in. Give the world, or leave it out"
     ):
         label_dataset(recordings(), MoveModel(), "out", refine_above=0.1)
     with pytest.raises(
@@ -181,7 +181,7 @@ def test_recordings_of_another_kind() -> None:
         label_dataset(recordings(), model, "out")
     rng = np.random.default_rng(0)
     one = calibrate(rng.normal(size=(40, 1)), np.zeros((40, 1)), np.ones((40, 1)), np.arange(40))
-    with pytest.raises(SignalError, match="the calibration is of 1 dimensions, 'action' has 2. Use the calibration"):
+    with pytest.raises(SignalError, match=r"the calibration is of 1 dimensions, 'action' has 2. Use the calibration"):
         label_dataset(recordings(), MoveModel(), "out", calibration=one)
 
 
@@ -220,6 +220,6 @@ def test_filtering(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"min_weight=1.5 and drop_episodes=None lie in \[0, 1\]"):
         filter_labels(data, min_weight=1.5)
     with pytest.raises(
-        ConfigError, match="in every episode more than 0% of the labels fail. Lower min_weight or raise"
+        ConfigError, match=r"in every episode more than 0% of the labels fail. Lower min_weight or raise"
     ):
         filter_labels(data, min_weight=0.99, drop_episodes=0.0)

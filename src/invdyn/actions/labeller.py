@@ -179,7 +179,7 @@ def label_dataset(
     staging = Staging(out, {})
     made_by = {
         "model": model_identity(model),
-        "source": dataset_identity(source, {*model.inputs, target.name} & set(source.schema)),
+        "source": dataset_identity(source, sorted({*model.inputs, target.name} & set(source.schema))),
         "target": target.name,
         "calibration": None if calibration is None else json.loads(calibration.to_json()),
         "level": level,

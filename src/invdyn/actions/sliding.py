@@ -6,10 +6,10 @@ predictions of its windows for the same reason).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ from invdyn.errors import SignalError
 
 __all__ = ["Answers", "Stretch", "infer_episodes", "plan_blocks"]
 
-T = TypeVar("T")
 BLOCK_FRAMES, BLOCK_BYTES = 16_384, 32 * 2**20
 """A block of stretches is read and computed at a time; it holds at most this much."""
 
@@ -78,43 +77,57 @@ def plan_blocks(
 
 
 def infer_episodes(
-    model: InverseModel, dataset: Dataset, blocks: Sequence[Sequence[Stretch]], *, batch_size: int, device: str = "cpu"
+    model: InverseModel,
+    dataset: Dataset,
+    blocks: Sequence[Sequence[Stretch]],
+    *,
+    batch_size: int,
+    device: str = "cpu",
+    threads: int = 1,
 ) -> Iterator[tuple[int, Answers]]:
-    """The answers for every episode of these blocks, in order; the next block is read while one is computed.
+    """The answers for every episode of these blocks, in order; one thread reads ahead while others compute.
+
+    Args:
+        threads: blocks computed at a time. More than 1 helps small nets, whose single operations are too short to share
+            (then let PyTorch use one thread per operation).
 
     Raises:
         SignalError: an answer of another shape than the target's.
     """
     size = model.target.size
     parts: dict[int, list[Answers]] = {}
-    for block, frames in _ahead(lambda b: _Frames.read(model, dataset, b), blocks):
-        for stretch, answers in zip(block, frames.infer(model, size, batch_size, device)):
-            parts.setdefault(stretch.episode, []).append(answers)
-            if stretch.stop == dataset.lengths[stretch.episode]:
-                whole = parts.pop(stretch.episode)
-                yield (
-                    stretch.episode,
-                    Answers(
-                        np.concatenate([p.point for p in whole]),
-                        np.concatenate([p.spread for p in whole]),
-                        np.concatenate([p.known for p in whole]),
-                    ),
-                )
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as pool:
+
+        def compute(reading: Future[_Frames]) -> list[Answers]:
+            return reading.result().infer(model, size, batch_size, device)
+
+        def submit(block: Sequence[Stretch]) -> Future[list[Answers]]:
+            # Only one thread reads: sources keep files open. Decoding and large operations leave Python's lock.
+            return pool.submit(compute, reader.submit(_Frames.read, model, dataset, block))
+
+        waiting: deque[tuple[Sequence[Stretch], Future[list[Answers]]]] = deque()
+        following = iter(blocks)
+        while True:
+            while len(waiting) <= threads and (block := next(following, None)) is not None:
+                waiting.append((block, submit(block)))
+            if not waiting:
+                return
+            block, computing = waiting.popleft()
+            for stretch, answers in zip(block, computing.result()):
+                parts.setdefault(stretch.episode, []).append(answers)
+                if stretch.stop == dataset.lengths[stretch.episode]:
+                    yield stretch.episode, _joined(parts.pop(stretch.episode))
 
 
-def _ahead(
-    read: Callable[[Sequence[Stretch]], T], blocks: Iterable[Sequence[Stretch]]
-) -> Iterator[tuple[Sequence[Stretch], T]]:
-    """(block, what was read), the next one being read in a thread (decoding video leaves Python's lock)."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = None
-        for block in blocks:
-            following = (block, pool.submit(read, block))
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = following
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
+def _joined(parts: Sequence[Answers]) -> Answers:
+    """The stretches of one episode, end to end."""
+    if len(parts) == 1:
+        return parts[0]
+    return Answers(
+        np.concatenate([p.point for p in parts]),
+        np.concatenate([p.spread for p in parts]),
+        np.concatenate([p.known for p in parts]),
+    )
 
 
 @dataclass(frozen=True)
