@@ -70,7 +70,7 @@ class Toy(Study[ToyConfig]):
         return out
 
     def figure(self, config: ToyConfig, outcomes: Mapping[int, Outcome]) -> Any:
-        figure, axes = panels(2, 2)
+        figure, axes = panels(2.0, 2.0)
         axes[0, 0].plot([outcomes[s].metrics["x"] for s in outcomes])
         return figure
 

@@ -2,14 +2,15 @@
 
 tau dW_l/dt = -d/dW_l of |Sigma_31 - W_L ... W_1|^2 / 2. With tau = 1 / learning rate, t counts epochs. In aligned
 coordinates every singular mode of Sigma_31 (strength s) is learnt on its own; u is the network's strength of it.
-Source: Saxe, McClelland, Ganguli, arXiv 1312.6120 (equation numbers of v3); the matrix form: Fukumizu, ICANN 1998.
+Source: Saxe, McClelland, Ganguli, arXiv 1312.6120; the matrix form: Fukumizu, "Effect of batch learning in multilayer
+neural networks", 1998.
 
 | function | start | equation |
 |---|---|---|
-| `balanced` | two layers, a = b | tau du = 2 u (s - u), (8) |
-| `unbalanced` | two layers, a^2 - b^2 = c0 | tau dtheta = 2 s - c0 sinh theta, (A.6) |
-| `deep`, `deep_time` | L layers, equal | tau du = L u^(2 - 2/L) (s - u), (12) |
-| `infinite_time` | L -> infinity | (13) |
+| `balanced` | two layers, a = b | tau du = 2 u (s - u) |
+| `unbalanced` | two layers, a^2 - b^2 = c0 | tau dtheta = 2 s - c0 sinh theta |
+| `deep`, `deep_time` | L layers, equal | tau du = L u^(2 - 2/L) (s - u) |
+| `infinite_time` | L -> infinity | L t -> tau (integral of du / (u^2 (s - u))) |
 | `riccati` | two layers, balanced, unaligned matrices | tau dQ = F Q - Q Q^T Q / 2 |
 """
 

@@ -1,7 +1,7 @@
 """Starting weights of deep linear chains: orthogonal, balanced on the data's modes, scaled Gaussian.
 
 A chain is a list of matrices W_1 ... W_L, first layer first, each [batch, units_l, units_(l-1)].
-Source: Saxe, McClelland, Ganguli, arXiv 1312.6120, sections 1-3.
+Source: Saxe, McClelland, Ganguli, arXiv 1312.6120.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training of deep linear networks, simulated: gradient flow and gradient descent on y = W_L ... W_1 x, batched.
 
 Everything depends on the data through Sigma_31 = <y x^T> and Sigma_11 = <x x^T> (the identity when whitened).
-Source: Saxe, McClelland, Ganguli, arXiv 1312.6120, equations (1)-(2).
+Source: Saxe, McClelland, Ganguli, arXiv 1312.6120, section 1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Hierarchical data: items at the leaves of a binary tree, one property per node; its modes are the tree's splits.
 
-Source: Saxe, McClelland, Ganguli, arXiv 1312.6120, section 1.4, and PNAS 116 (2019), 11537.
+Source: Saxe, McClelland, Ganguli, arXiv 1312.6120, and PNAS 116 (2019) 11537-11546.
 """
 
 from __future__ import annotations

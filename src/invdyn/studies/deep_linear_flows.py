@@ -59,7 +59,7 @@ def exact(seed: int, config: DeepLinearConfig) -> Part:
         a, b = a + 1e-3 / s * b * error, b + 1e-3 / s * a * error
         if step % 50 == 0:
             truth = torch.from_numpy(balanced(s.numpy(), u0.numpy(), step * 1e-3 / s.numpy()))
-            gap = float(np.maximum(gap, ((a * b - truth) / s).abs().max()))  # NaN stays NaN
+            gap = float(np.maximum(gap, float(((a * b - truth) / s).abs().max())))  # NaN stays NaN
 
     strength, a0, b0, end, pilot = UNBALANCED_CASE
     cases = np.concatenate([[[strength, a0, b0]], rng.uniform([1, 0.3, 0.01], [4, 1.2, 0.25], (3, 3))]).T
