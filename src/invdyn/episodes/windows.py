@@ -105,8 +105,12 @@ class WindowSampler:
         columns = {name: data.column(name) for name in (*self.inputs, *self.targets)}
         self._values = {name: torch.from_numpy(np.ascontiguousarray(c.values)) for name, c in columns.items()}
         frames = data.frames
-        self._present = torch.from_numpy(np.logical_and.reduce([columns[n].valid for n in self.inputs] or [np.ones(frames, bool)]))
-        self._known = torch.from_numpy(np.logical_and.reduce([columns[n].valid for n in self.targets] or [np.ones(frames, bool)]))
+        self._present = torch.from_numpy(
+            np.logical_and.reduce([columns[n].valid for n in self.inputs] or [np.ones(frames, bool)])
+        )
+        self._known = torch.from_numpy(
+            np.logical_and.reduce([columns[n].valid for n in self.targets] or [np.ones(frames, bool)])
+        )
         lengths = torch.from_numpy(data.lengths)
         starts = torch.from_numpy(data.starts)
         self._episode = torch.repeat_interleave(torch.arange(len(data)), lengths)
@@ -132,6 +136,9 @@ class WindowSampler:
     def __len__(self) -> int:
         return len(self.centres)
 
+    def _inputs(self) -> Iterator[tuple[str, Tensor]]:
+        return ((name, self._values[name]) for name in self.inputs)
+
     def batch(self, which: Int64[Tensor, " batch"]) -> WindowBatch:
         """The windows of these numbers (0 .. len-1)."""
         centre = self.centres[which]
@@ -139,8 +146,9 @@ class WindowSampler:
         first, last = self._first[centre], self._last[centre]
         inside = (rows >= first[:, None]) & (rows <= last[:, None])
         rows = torch.maximum(torch.minimum(rows, last[:, None]), first[:, None])
+        flat = rows.reshape(-1)  # index_select copies whole rows: 2-3 times the speed of indexing by a matrix
         return WindowBatch(
-            {name: self._values[name][rows] for name in self.inputs},
+            {name: v.index_select(0, flat).reshape(*rows.shape, *v.shape[1:]) for name, v in self._inputs()},
             inside & self._present[rows],
             {name: self._values[name][centre] for name in self.targets},
             self._known[centre],

@@ -77,6 +77,7 @@ class Hdf5Store(MinariStore):
 
     def __init__(self, file: Path) -> None:
         self._hdf5 = Hdf5File(file)
+        self._last: tuple[int, h5py.Group] | None = None
         self._names = [name for _, name in numbered(self._hdf5.root, "episode_")]
         if not self._names:
             raise complaint(file, "no group episode_<n>", expected="at least one episode", remedy="Check the file.")
@@ -91,14 +92,23 @@ class Hdf5Store(MinariStore):
         return self._hdf5.path
 
     def facts(self, index: int) -> Mapping[str, Any]:
-        return {k: decode(v) for k, v in self._hdf5.group(self._names[index]).attrs.items()}
+        return {k: decode(v) for k, v in self._episode(index).attrs.items()}
+
+    def _episode(self, index: int) -> h5py.Group:
+        """The group of an episode; the last one is kept, for its signals are read one after another."""
+        if self._last is None or self._last[0] != index:
+            self._last = (index, self._hdf5.group(self._names[index]))
+        return self._last[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_last": None}
 
     @staticmethod
     def _key(part: str, path: Path_) -> str:
         return "/".join([part, *(f"_index_{p}" if isinstance(p, int) else p for p in path)])
 
     def info_keys(self, index: int) -> Mapping[Path_, tuple[tuple[int, ...], str]]:
-        episode = self._hdf5.group(self._names[index])
+        episode = self._episode(index)
         found: dict[Path_, tuple[tuple[int, ...], str]] = {}
 
         def walk(group: h5py.Group, path: Path_) -> None:
@@ -117,10 +127,10 @@ class Hdf5Store(MinariStore):
         return found
 
     def has(self, index: int, part: str, path: Path_) -> bool:
-        return self._key(part, path) in self._hdf5.group(self._names[index])
+        return self._key(part, path) in self._episode(index)
 
     def rows(self, index: int, part: str, path: Path_, spec: SignalSpec, start: int, stop: int) -> np.ndarray:
-        data = self._hdf5.dataset(self._key(part, path), self._hdf5.group(self._names[index]))
+        data = self._hdf5.dataset(self._key(part, path), self._episode(index))
         expected = self.lengths[index] + (part not in PADDED)
         if data.ndim == 0 or not expected - 1 <= len(data) <= expected:
             raise complaint(
