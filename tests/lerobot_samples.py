@@ -23,7 +23,7 @@ TASKS = ("put the \"red\" block on 'top'", "stoße den Würfel 推", "")
 
 
 def picture_of(number: int, shape: tuple[int, ...]) -> np.ndarray:
-    """A picture that tells its number: twelve large patches, black or white, as binary digits (survives lossy coding)."""
+    """A picture that tells its number: twelve large patches, dark or light, as binary digits (survives coding)."""
     height, width, channels = shape
     bits = np.array([(number >> k) & 1 for k in range(12)], np.uint8).reshape(3, 4)
     rows, columns = np.arange(height) * 3 // height, np.arange(width) * 4 // width
@@ -51,8 +51,8 @@ def values_of(spec: SignalSpec, length: int, rng: np.random.Generator, first: in
 
 
 def sample(lengths: tuple[int, ...] = (12, 1, 30, 7), schema: Schema = SCHEMA, seed: int = 0) -> Dataset:
-    """Episodes with tasks, spans and metadata; every last action missing, every second episode without actions, the third
-    with an irregular clock; video pictures number all frames of the dataset."""
+    """Episodes with tasks, spans and metadata; every last action missing, every second episode without actions, the
+    third with an irregular clock; video pictures number all frames of the dataset."""
     rng = np.random.default_rng(seed)
     episodes, first = [], 0
     for index, length in enumerate(lengths):

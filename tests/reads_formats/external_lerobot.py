@@ -9,9 +9,8 @@ Needs lerobot, which brings its own versions of everything, so it stands in an e
     INVDYN_LEROBOT_PYTHON=/tmp/lerobot-env/bin/python INVDYN_RERUN=/tmp/rerun-env/bin/rerun \
         pytest tests/reads_formats/external_lerobot.py
 
-(The rerun-sdk 0.26.2 that lerobot 0.4.4 brings reads LeRobot v2 only.) Skips with the reason where neither that variable
-nor an importable lerobot is there. Run by itself with the folder and
-an output file as arguments, this file is the part that runs inside that environment.
+(The rerun-sdk 0.26.2 that lerobot 0.4.4 brings reads LeRobot v2 only.) Skips with the reason where neither the
+variables nor an importable lerobot are there. Run by itself with the folder and an output file as arguments, this file is the part that runs inside that environment.
 """
 
 from __future__ import annotations
@@ -36,7 +35,12 @@ def read_with_lerobot(folder: str, output: str) -> None:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     data = LeRobotDataset("local/written-by-invdyn", root=folder, video_backend="pyav")
-    found: dict[str, Any] = {"version": lerobot.__version__, "length": len(data), "episodes": data.num_episodes, "fps": data.fps}
+    found: dict[str, Any] = {
+        "version": lerobot.__version__,
+        "length": len(data),
+        "episodes": data.num_episodes,
+        "fps": data.fps,
+    }
     rows = [data[k] for k in range(len(data))]
     for key in rows[0]:
         if "images" in key:
@@ -134,7 +138,9 @@ def test_numbers_labels_and_masks(theirs: Any, written: Path) -> None:
             assert theirs[spec.name].tolist() == column.values.tolist()
             continue
         # LeRobot turns float64 into float32 tensors; what is missing is NaN in both
-        np.testing.assert_array_equal(theirs[spec.name].reshape(column.values.shape), column.values.astype(theirs[spec.name].dtype))
+        np.testing.assert_array_equal(
+            theirs[spec.name].reshape(column.values.shape), column.values.astype(theirs[spec.name].dtype)
+        )
         if f"mask.{spec.name}" in theirs:
             np.testing.assert_array_equal(theirs[f"mask.{spec.name}"], column.valid)
     for name in ("action", "label.action.lower", "label.action.residual", "label.action.weight"):

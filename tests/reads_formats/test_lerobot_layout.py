@@ -465,7 +465,7 @@ def test_overwrite_replaces_the_old_one_whole(tmp_path: Path) -> None:
 def test_nothing_appears_when_writing_fails(tmp_path: Path) -> None:
     data = sample((4, 3), NUMERIC)
     bad = data[1].with_signals([Signal(REWARD, np.array([0.0, np.nan, 0.0]))])
-    with pytest.raises(FormatError, match="episode 1, signal 'next.reward', step 1"):
+    with pytest.raises(FormatError, match=r"episode 1, signal 'next\.reward', step 1"):
         write_dataset(Dataset.from_episodes([data[0], bad]), tmp_path / "data")
     assert list(tmp_path.iterdir()) == []
 

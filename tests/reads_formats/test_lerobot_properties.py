@@ -14,7 +14,9 @@ from lerobot_samples import assert_equal, files_of
 from invdyn.episodes import Dataset, Episode, Schema, Signal, SignalSpec, Span, open_dataset, write_dataset
 
 NUMBERS = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()  # noqa: SIM905
-SHAPES = st.sampled_from([(), (1,), (3,), (2, 3), (1, 1), (2, 1, 2), (1, 2, 1, 2), (1, 1, 1, 1, 2), (1, 1, 1, 1, 1, 2), (0,)])
+SHAPES = st.sampled_from(
+    [(), (1,), (3,), (2, 3), (1, 1), (2, 1, 2), (1, 2, 1, 2), (1, 1, 1, 1, 2), (1, 1, 1, 1, 1, 2), (0,)]
+)
 # JSON text and Parquet hold every character but lone surrogates, which are no Unicode text.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 FINITE = st.floats(-1e6, 1e6)
@@ -77,7 +79,11 @@ def datasets(draw: st.DrawFn) -> Dataset:
     for _ in range(draw(st.integers(1, 3))):
         length = draw(st.integers(1, 5))
         held = [s for spec in schema.signals if (s := draw(signals(spec, length))) is not None]
-        clock = np.cumsum(draw(hnp.arrays(float, length, elements=st.floats(1e-3, 1e3)))) if draw(st.booleans()) or not held else None
+        clock = (
+            np.cumsum(draw(hnp.arrays(float, length, elements=st.floats(1e-3, 1e3))))
+            if draw(st.booleans()) or not held
+            else None
+        )
         events = [
             Span(a, a + b, draw(TEXT), draw(st.dictionaries(TEXT, JSON, max_size=2)))
             for a, b in draw(st.lists(st.tuples(FINITE, st.floats(0, 1e6)), max_size=2))

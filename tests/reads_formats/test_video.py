@@ -30,7 +30,9 @@ def read(path: Path, times: np.ndarray, shape: tuple[int, ...] = SHAPE) -> np.nd
     return out
 
 
-@pytest.mark.parametrize("options", [{"codec": "av1"}, {"codec": "h264"}, {"lossless": True}, {"codec": "h264", "gop": 250}])
+@pytest.mark.parametrize(
+    "options", [{"codec": "av1"}, {"codec": "h264"}, {"lossless": True}, {"codec": "h264", "gop": 250}]
+)
 @pytest.mark.parametrize("fps", [10.0, 29.97, 30_000 / 1001, 1 / 0.033, 0.5, 240.0])
 def test_every_frame_at_its_time_in_any_order(tmp_path: Path, fps: float, options: dict) -> None:
     path = tmp_path / "clip.mp4"
@@ -100,7 +102,9 @@ def test_odd_sides(tmp_path: Path) -> None:
 def test_times_between_frames_are_refused(tmp_path: Path) -> None:
     encode_clip(tmp_path / "a.mp4", pictures(5), 10.0)
     read(tmp_path / "a.mp4", np.array([0.20009]))  # inside the tolerance of LeRobot
-    with pytest.raises(FormatError, match=r"a\.mp4: no frame at 0\.2500 s \(the nearest is 0\.05 s away, allowed 0\.0001 s\)"):
+    with pytest.raises(
+        FormatError, match=r"a\.mp4: no frame at 0\.2500 s \(the nearest is 0\.05 s away, allowed 0\.0001 s\)"
+    ):
         read(tmp_path / "a.mp4", np.array([0.25]))
     with pytest.raises(FormatError, match=r"no frame at 0\.5000 s \(the nearest is 0\.1 s away"):
         read(tmp_path / "a.mp4", np.array([0.5]))
@@ -160,8 +164,8 @@ print(best[bare] / best[ours])
 
 
 def test_reading_keeps_up_with_the_bare_decoder(tmp_path: Path) -> None:
-    """Within 10 % of a loop that only decodes and converts. Both in turn in one process, the best of several counts (on a
-    shared machine single runs differ by more), without the run-time type checks that the tests are run with."""
+    """Within 10 % of a loop that only decodes and converts. Both in turn in one process, the best of several counts
+    (on a shared machine single runs differ by more), without the run-time type checks that the tests are run with."""
     path = tmp_path / "a.mp4"
     encode_clip(path, pictures(240, 0, (240, 320, 3)), 30.0)
     ratios = []

@@ -40,7 +40,7 @@ def test_missing_steps_do_not_count() -> None:
 def test_only_what_is_asked() -> None:
     data = sample((5,), NUMERIC)
     assert list(statistics(data, ["next.reward"])) == ["next.reward"]
-    with pytest.raises(UnknownNameError, match="next.rewart"):
+    with pytest.raises(UnknownNameError, match=r"next\.rewart"):
         statistics(data, ["next.rewart"])
 
 
@@ -115,5 +115,7 @@ def test_how_many_pictures_are_looked_at() -> None:
 def test_a_number_that_is_none_at_a_valid_step() -> None:
     signal = Signal(VALUE, np.array([[0.0, 1.0, np.nan]]))
     data = Dataset.from_episodes([Episode.from_signals([signal], fps=1.0)])
-    with pytest.raises(SignalError, match=r"signal 'x' has a value that is not finite at a valid step\. Mask that step"):
+    with pytest.raises(
+        SignalError, match=r"signal 'x' has a value that is not finite at a valid step\. Mask that step"
+    ):
         statistics(data)

@@ -167,9 +167,14 @@ def test_missing_pictures_stay_missing_when_videos_are_taken_over(tmp_path: Path
 
 def test_the_writer_leaves_nothing_behind(tmp_path: Path) -> None:
     data = sample((5,), NUMERIC)
-    with pytest.raises(RuntimeError, match="stop"), LeRobotWriter(tmp_path / "new", NUMERIC) as writer:
-        writer.add(data[0])
-        raise RuntimeError("stop")
+
+    def stopped() -> None:
+        with LeRobotWriter(tmp_path / "new", NUMERIC) as writer:
+            writer.add(data[0])
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stopped()
     assert list(tmp_path.iterdir()) == []
     with LeRobotWriter(tmp_path / "new", NUMERIC) as writer:
         writer.add(data[0])

@@ -76,7 +76,7 @@ def test_the_sample_is_good(good: Path) -> None:
 class TestInfo:
     def test_missing(self, folder: Path) -> None:
         (folder / INFO).unlink()
-        with pytest.raises(FormatError, match="no format recognised. Expected a LeRobot folder"):
+        with pytest.raises(FormatError, match=r"no format recognised\. Expected a LeRobot folder"):
             open_dataset(folder)
         refused(folder, "meta/info.json is missing", "pass the folder that holds", format="lerobot")
 
@@ -486,16 +486,16 @@ class TestWriting:
 
     def test_unknown_options_and_formats(self, tmp_path: Path) -> None:
         with pytest.raises(
-            UnknownNameError, match="unknown option of the lerobot writer 'codek'. Did you mean 'codec'"
+            UnknownNameError, match=r"unknown option of the lerobot writer 'codek'\. Did you mean 'codec'"
         ):
             self.write(tmp_path, Signal(REWARD, np.zeros(2)), codek="av1")
         with pytest.raises(ConfigError, match="codec 'mpeg1' is none of auto, av1, h264"):
             self.write(tmp_path, Signal(REWARD, np.zeros(2)), codec="mpeg1")
-        with pytest.raises(ConfigError, match="data_mb is 0.0, expected a positive number"):
+        with pytest.raises(ConfigError, match=r"data_mb is 0\.0, expected a positive number"):
             self.write(tmp_path, Signal(REWARD, np.zeros(2)), data_mb=0.0)
-        with pytest.raises(UnknownNameError, match="unknown format 'lerobo'. Did you mean 'lerobot'"):
+        with pytest.raises(UnknownNameError, match=r"unknown format 'lerobo'\. Did you mean 'lerobot'"):
             self.write(tmp_path, Signal(REWARD, np.zeros(2)), format="lerobo")
-        with pytest.raises(ConfigError, match="expected nan refuse|mask"):
+        with pytest.raises(ConfigError, match=r"expected nan refuse\|mask"):
             open_dataset(self.made(tmp_path), nan="drop")
 
     def made(self, tmp_path: Path) -> Path:
@@ -503,7 +503,7 @@ class TestWriting:
         return tmp_path / "new"
 
     def test_a_path_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(FormatError, match="nowhere does not exist. Check the path"):
+        with pytest.raises(FormatError, match=r"nowhere does not exist\. Check the path"):
             open_dataset(tmp_path / "nowhere")
         with pytest.raises(FormatError, match="nowhere does not exist"):
             detect_format(tmp_path / "nowhere")
