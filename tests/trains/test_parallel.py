@@ -112,7 +112,7 @@ def test_shards_must_divide_among_processes(monkeypatch: pytest.MonkeyPatch) -> 
     processes = Processes()
     monkeypatch.setattr(processes, "size", 2)
     with pytest.raises(
-        ConfigError, match="3 shards a step cannot be divided among 2 processes. Set shards to a multiple"
+        ConfigError, match=r"3 shards a step cannot be divided among 2 processes. Set shards to a multiple"
     ):
         processes.shards(3)
 

@@ -19,6 +19,7 @@ from invdyn.actions.ridge import start_at_ridge
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.windows import WindowBatch, WindowSampler
 from invdyn.errors import ConfigError, SignalError
+from invdyn.nn.heads import ScaledHead
 from invdyn.training.saving import save_model
 from invdyn.training.seeding import generator_at, seeded
 from invdyn.training.trainer import Trainer, TrainerConfig, TrainResult
@@ -52,7 +53,7 @@ class FittedInverse:
 
 def default_trainer(steps: int = 3000) -> TrainerConfig:
     """The training that suits small labelled sets: AdamW, cosine, early stopping."""
-    return TrainerConfig(steps=steps, batch_size=256, lr=1e-3, weight_decay=1e-2, warmup=min(100, steps), patience=10)
+    return TrainerConfig(steps=steps, batch_size=256, lr=1e-3, weight_decay=0.3, warmup=min(100, steps), patience=10)
 
 
 def labelled_windows(dataset: Dataset, config: InverseConfig, weight: str | None = None) -> WindowSampler:
@@ -166,6 +167,8 @@ def fit_inverse(
     result = Trainer(settings, folder, progress).fit(
         model, _loss, train.draw, _validation(check, criterion, model, targets) if len(check) else None
     )
+    if len(check):
+        recalibrate(model, check)
     scores = held_out_score(model, check) if len(check) else None
     fitted = FittedInverse(model, result, tuple(held), tuple(training), scores)
     if folder is not None:
@@ -229,6 +232,17 @@ def mean_error(model: InverseNet, windows: WindowSampler, scale: Float64[np.ndar
     """Mean over windows and dimensions of the points' squared error, in units of `scale`."""
     guess, truth = points(model, windows)
     return float((((guess - truth) / scale) ** 2).mean())
+
+
+def recalibrate(model: InverseNet, windows: WindowSampler) -> None:
+    """Correct what the head says about its spread, on windows the model was not trained on."""
+    if not isinstance(model.head, ScaledHead):
+        return
+    with torch.inference_mode():
+        batches = list(windows.in_order(SCORED))
+        raw = torch.cat([model.raw(b) for b in batches], -2)
+    value = model.as_head_takes(torch.cat([b.targets[model.target.name].reshape(len(b), -1) for b in batches]))
+    model.head.recalibrate(raw, value.expand(*raw.shape[:-1], value.shape[-1]))
 
 
 def points(

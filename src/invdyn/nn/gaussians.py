@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from invdyn.nn.distributions import CauseDistribution
@@ -72,6 +72,12 @@ class Gaussian(Factored):
     def spread(self) -> Float[Tensor, "*batch cause"]:
         return self.log_std.exp()
 
+    def deviation(
+        self, value: Float[Tensor, "*batch cause"]
+    ) -> tuple[Float[Tensor, "*batch cause"], Bool[Tensor, "*batch cause"]]:
+        """Value - mean of the base Gaussian, and where that is known (not for saturated causes)."""
+        return value - self.mean, torch.ones_like(value, dtype=torch.bool)
+
     @property
     def variance(self) -> Float[Tensor, "*batch cause"]:
         return torch.exp(2 * self.log_std)
@@ -118,6 +124,15 @@ class SquashedGaussian(Factored):
         jacobian = math.log(2) + below + above - torch.log(self.high - self.low)
         z = ((below - above) / 2 - self.base_mean) * torch.exp(-self.log_std)
         return normal_log_density(z, self.log_std) - jacobian
+
+    def deviation(
+        self, value: Float[Tensor, "*batch cause"]
+    ) -> tuple[Float[Tensor, "*batch cause"], Bool[Tensor, "*batch cause"]]:
+        """Unsquashed value - base mean, and where that is known (not at the bounds)."""
+        share = (value - self.low) / (self.high - self.low)
+        inside = (share > MARGIN) & (share < 1 - MARGIN)
+        u = torch.logit(torch.where(inside, share, torch.full_like(share, 0.5))) / 2
+        return u - self.base_mean, inside
 
     def _expect(self, nodes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         values = self.squash(self.base_mean[..., None, :] + self.log_std.exp()[..., None, :] * nodes[:, None])
@@ -178,6 +193,13 @@ class ClippedGaussian(Factored):
         at_high = torch.special.log_ndtr((self.base_mean - self.high) * inverse)
         clipped = torch.where(value >= self.high - margin, at_high, inside)
         return torch.where(value <= self.low + margin, at_low, clipped)
+
+    def deviation(
+        self, value: Float[Tensor, "*batch cause"]
+    ) -> tuple[Float[Tensor, "*batch cause"], Bool[Tensor, "*batch cause"]]:
+        """Value - base mean, and where that is known (not at the bounds)."""
+        margin = MARGIN * (self.high - self.low) / 2
+        return value - self.base_mean, (value > self.low + margin) & (value < self.high - margin)
 
     def moments(self) -> tuple[Float[Tensor, "*batch cause"], Float[Tensor, "*batch cause"]]:
         """Mean and variance of the cause, in closed form."""

@@ -31,6 +31,7 @@ __all__ = [
     "JointCategoricalHead",
     "MixtureHead",
     "RegressionHead",
+    "ScaledHead",
     "SquashedGaussianHead",
     "bounded_log_std",
     "make_head",
@@ -108,11 +109,13 @@ def weighted_mean(cost: Tensor, weight: Tensor | None) -> Tensor:
     return (weight * cost).sum() / weight.sum().clamp_min(1e-12)
 
 
-class _Scaled(Head):
+class ScaledHead(Head):
     """Heads over numbers: raw outputs are in standard deviations of the training causes around their mean."""
 
     loc: Tensor
     scale: Tensor
+    spread_shift: Tensor
+    spread_slope: Tensor
     low: Tensor | None
     high: Tensor | None
 
@@ -123,6 +126,8 @@ class _Scaled(Head):
         self.dimensions = dimensions
         self.register_buffer("loc", torch.zeros(dimensions))
         self.register_buffer("scale", torch.ones(dimensions))
+        self.register_buffer("spread_shift", torch.zeros(dimensions))
+        self.register_buffer("spread_slope", torch.ones(dimensions))
         for name, bound in (("low", low), ("high", high)):
             full = None if bound is None else torch.tensor(np.broadcast_to(bound, (dimensions,)).copy()).float()
             self.register_buffer(name, full)
@@ -142,10 +147,42 @@ class _Scaled(Head):
 
     def _mean_and_log_std(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         mean, spread = raw.split(self.dimensions, -1)
-        return self.loc + self.scale * mean, bounded_log_std(spread) + torch.log(self.scale)
+        return self.loc + self.scale * mean, self._log_std(spread) + torch.log(self.scale)
+
+    def _log_std(self, raw: Tensor) -> Tensor:
+        return self.spread_shift + self.spread_slope * bounded_log_std(raw)
+
+    @torch.no_grad()
+    def recalibrate(
+        self, raw: Float[Tensor, "*batch size"], value: Shaped[Tensor, "*batch cause"], least: int = 20
+    ) -> None:
+        """Correct the spread on data the net was not trained on: log std <- shift + slope * log std, per dimension.
+
+        A net that fits its training causes closely believes its own residuals. The slope, in [0, 1], keeps as much of
+        what it says about *where* it is uncertain as held-out errors bear out (0: one spread for all); the shift sets
+        the level. Both maximise the Laplace likelihood of the held-out errors, which a few large ones do not rule; the
+        level is that of a Gaussian with the same mean absolute error. Saturated causes and dimensions with
+        fewer than `least` others are left out.
+        """
+        distribution = self.distribution(raw)
+        if not isinstance(distribution, (Gaussian, ClippedGaussian, SquashedGaussian)):
+            return
+        error, inside = distribution.deviation(value)
+        said = distribution.log_std - torch.log(self.scale)
+        for dim in range(self.dimensions):
+            keep = inside[..., dim]
+            e = (error[..., dim] / self.scale[dim])[keep].abs().double()
+            log_std = said[..., dim][keep].double()
+            if len(e) < least:
+                continue
+            slopes = torch.linspace(0, 1, 21, dtype=torch.float64)
+            levels = torch.log((e * torch.exp(-slopes[:, None] * log_std)).mean(1) + 1e-12)
+            best = int((levels + slopes * log_std.mean()).argmin())
+            self.spread_shift[dim] = levels[best] + 0.5 * math.log(math.pi / 2)
+            self.spread_slope[dim] = slopes[best]
 
 
-class GaussianHead(_Scaled):
+class GaussianHead(ScaledHead):
     """Diagonal Gaussian; raw = [mean, spread]."""
 
     def __init__(
@@ -158,7 +195,7 @@ class GaussianHead(_Scaled):
         return Gaussian(*self._mean_and_log_std(raw), self.low, self.high)
 
 
-class ClippedGaussianHead(_Scaled):
+class ClippedGaussianHead(ScaledHead):
     """Gaussian clipped to the bounds; raw = [mean, spread]."""
 
     def __init__(self, dimensions: int, low: Sequence[float], high: Sequence[float]) -> None:
@@ -171,7 +208,7 @@ class ClippedGaussianHead(_Scaled):
         return ClippedGaussian(*self._mean_and_log_std(raw), self.low, self.high)
 
 
-class SquashedGaussianHead(_Scaled):
+class SquashedGaussianHead(ScaledHead):
     """tanh-squashed Gaussian; raw = [mean, spread] of the base, before squashing."""
 
     def __init__(self, dimensions: int, low: Sequence[float], high: Sequence[float]) -> None:
@@ -185,10 +222,10 @@ class SquashedGaussianHead(_Scaled):
         assert self.low is not None
         assert self.high is not None
         mean, spread = raw.split(self.dimensions, -1)
-        return SquashedGaussian(mean, bounded_log_std(spread), self.low, self.high)
+        return SquashedGaussian(mean, self._log_std(spread), self.low, self.high)
 
 
-class MixtureHead(_Scaled):
+class MixtureHead(ScaledHead):
     """Mixture of diagonal Gaussians; raw = [logits, means, spreads]."""
 
     def __init__(
@@ -211,12 +248,12 @@ class MixtureHead(_Scaled):
         return GaussianMixture(logits, means, log_stds, self.low, self.high, self.answer)
 
 
-class RegressionHead(_Scaled):
+class RegressionHead(ScaledHead):
     """A point and no opinion of its own about the error; raw = [mean].
 
     With `spread="learned"` one standard deviation per dimension is fitted beside the net (homoscedastic
     likelihood); with "none" the loss is half the squared error in training standard deviations, and the
-    spread reported is that unit.
+    spread reported is that unit until `recalibrate` sets it from held-out errors.
     """
 
     def __init__(
@@ -232,7 +269,8 @@ class RegressionHead(_Scaled):
 
     def distribution(self, raw: Float[Tensor, "*batch size"]) -> Gaussian:
         mean = self.loc + self.scale * raw
-        log_std = torch.log(self.scale) if self.log_std is None else self.log_std + torch.log(self.scale)
+        own = torch.zeros_like(self.scale) if self.log_std is None else self.log_std
+        log_std = self.spread_shift + self.spread_slope * own + torch.log(self.scale)
         return Gaussian(mean, log_std.expand_as(mean), self.low, self.high)
 
     def loss(
