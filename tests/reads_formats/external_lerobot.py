@@ -9,8 +9,9 @@ Needs lerobot, which brings its own versions of everything, so it stands in an e
     INVDYN_LEROBOT_PYTHON=/tmp/lerobot-env/bin/python INVDYN_RERUN=/tmp/rerun-env/bin/rerun \
         pytest tests/reads_formats/external_lerobot.py
 
-(The rerun-sdk 0.26.2 that lerobot 0.4.4 brings reads LeRobot v2 only.) Skips with the reason where neither the
-variables nor an importable lerobot are there. Run by itself with the folder and an output file as arguments, this file is the part that runs inside that environment.
+The rerun-sdk 0.26.2 that lerobot 0.4.4 brings reads LeRobot v2 only. Skips with the reason where neither the variables
+nor an importable lerobot are there. Run by itself with the folder and an output file as arguments, this file is the
+part that runs inside that environment.
 """
 
 from __future__ import annotations
