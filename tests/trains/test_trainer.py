@@ -93,7 +93,7 @@ def test_schedules(name: str, step: int, expected: float) -> None:
 def test_schedules_halfway() -> None:
     assert schedule_factor("cosine", 50, 101) == pytest.approx(0.5)
     assert schedule_factor("linear", 50, 101) == pytest.approx(0.5)
-    with pytest.raises(UnknownNameError, match="unknown schedule 'cosin'. Did you mean 'cosine'"):
+    with pytest.raises(UnknownNameError, match=r"unknown schedule 'cosin'. Did you mean 'cosine'"):
         inspect.unwrap(schedule_factor)("cosin", 1, 2)
 
 
@@ -125,7 +125,7 @@ def test_clipping_limits_the_update() -> None:
     result = Trainer(config).fit(model, lambda m, x, g: {"loss": 1e4 * loss(m, x, g)["loss"]}, draw)
     moved = torch.cat([(a - b).flatten() for a, b in zip(model.parameters(), start.parameters(), strict=True)]).norm()
     assert result.history[0]["gradient_norm"] > 1.0
-    assert float(moved) == pytest.approx(1e-3, rel=1e-3)
+    assert moved.item() == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_ema_constant_and_power() -> None:
@@ -148,7 +148,7 @@ def test_ema_constant_and_power() -> None:
     with ema.applied(model):
         assert model.weight.item() == 0.75
     assert model.weight.item() == 1.0
-    with pytest.raises(ConfigError, match="the EMA decay is 1.0, expected 0 <= decay < 1"):
+    with pytest.raises(ConfigError, match=r"the EMA decay is 1.0, expected 0 <= decay < 1"):
         EMAConfig("constant", 1.0)
 
 
@@ -256,7 +256,7 @@ def test_only_broken_checkpoints_is_an_error(tmp_path: Path) -> None:
     Trainer(CONFIG, tmp_path).fit(net(), loss, draw)
     for path in (tmp_path / "checkpoints").glob("*/state.json"):
         path.write_text("{")
-    with pytest.raises(FormatError, match="none of the 2 checkpoints can be read. Remove the folder"):
+    with pytest.raises(FormatError, match=r"none of the 2 checkpoints can be read. Remove the folder"):
         Trainer(CONFIG, tmp_path).fit(net(), loss, draw)
 
 
@@ -277,11 +277,11 @@ def test_settings_that_cannot_be_used(change: dict[str, object], message: str) -
 
 
 def test_optimiser_errors() -> None:
-    with pytest.raises(ConfigError, match="parameter group: unknown prefix 'encodr.'"):
+    with pytest.raises(ConfigError, match=r"parameter group: unknown prefix 'encodr.'"):
         make_optimizer(net(), "adam", lr=1.0, weight_decay=0.0, groups=[ParameterGroup("encodr.")])
-    with pytest.raises(ConfigError, match="the model has no parameter to train. Unfreeze a group"):
+    with pytest.raises(ConfigError, match=r"the model has no parameter to train. Unfreeze a group"):
         make_optimizer(net(), "adam", lr=1.0, weight_decay=0.0, groups=[ParameterGroup("", frozen=True)])
-    with pytest.raises(UnknownNameError, match="unknown optimizer 'adamx'. Did you mean"):
+    with pytest.raises(UnknownNameError, match=r"unknown optimizer 'adamx'. Did you mean"):
         inspect.unwrap(make_optimizer)(net(), "adamx", lr=1.0, weight_decay=0.0)
 
 

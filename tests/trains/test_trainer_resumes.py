@@ -72,7 +72,7 @@ def train(
 
     def validate(model: nn.Module) -> float:
         # Rises late in training on purpose, so that the best weights are not the last ones.
-        return float((model(grid) - torch.sin(2 * grid[:, :2])).square().mean()) + 0.02 * float(model[0].weight.norm())
+        return float((model(grid) - torch.sin(2 * grid[:, :2])).square().mean()) + 0.02 * model[0].weight.norm().item()
 
     return model, Trainer(config, folder).fit(model, loss, draw, validate)
 
@@ -179,7 +179,7 @@ def test_best_weights_are_restored() -> None:
     assert result.best_value == min(values.values())
     assert values[result.best_step] == result.best_value
     grid = torch.linspace(-2, 2, 40).reshape(10, 4)
-    error = float((model(grid) - torch.sin(2 * grid[:, :2])).square().mean()) + 0.02 * float(model[0].weight.norm())
+    error = float((model(grid) - torch.sin(2 * grid[:, :2])).square().mean()) + 0.02 * model[0].weight.norm().item()
     assert error == pytest.approx(result.best_value, abs=1e-7)
     assert result.best_step < result.steps  # else the test would not tell best from last
     assert not model.training
