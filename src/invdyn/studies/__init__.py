@@ -10,7 +10,7 @@
 | `provenance.py` | commit, versions, host, peak memory |
 | `table.py` | `studies_table`: one row per system; `page.py` writes it as docs/studies/index.md |
 | `drawing.py` | figures without global state |
-| `deep_linear.py` | Saxe, McClelland, Ganguli, ICLR 2014; the experiments in `deep_linear_parts.py` |
+| `deep_linear.py` | Saxe, McClelland, Ganguli, ICLR 2014; the claims and experiments beside it |
 """
 
 from invdyn.studies.claim import Claim, Threshold, Verdict

@@ -29,7 +29,7 @@ def _order(axis: Axes, c: Mapping[str, Any], config: DeepLinearConfig) -> None:
         xlabel="t / tau",
         ylabel="mode u",
     )
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 0.92))
 
 
 def _half_times(axis: Axes, c: Mapping[str, Any], config: DeepLinearConfig) -> None:
@@ -55,7 +55,7 @@ def _depth(axis: Axes, curves: list[Mapping[str, Any]], config: DeepLinearConfig
         title="Epochs to 1 % loss at the best rate\n(whitened images; triangles: given up)", xlabel="weight matrices L"
     )
     axis.set(ylabel="epochs")
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0.0, 0.12))
 
 
 def _spectra(axis: Axes, c: Mapping[str, Any], config: DeepLinearConfig) -> None:
@@ -93,7 +93,7 @@ def _tree(axis: Axes, c: Mapping[str, Any], config: DeepLinearConfig) -> None:
 def _inverse(axis: Axes, c: Mapping[str, Any], config: DeepLinearConfig) -> None:
     for (depth, curve), colour in zip(c.items(), (BLUE, GREEN, PURPLE, ORANGE)):
         t = np.array(curve["times"])
-        axis.plot(t / t[-1], np.array(curve["loss"]) / curve["loss"][0], color=colour, linewidth=1.2)
+        axis.semilogx(t[1:] / t[-1], np.array(curve["loss"])[1:] / curve["loss"][0], color=colour, linewidth=1.2)
         axis.plot([], [], color=colour, label=f"L = {depth}, named {curve['named']}")
     axis.set(
         title="Loss curves whose causes are recovered\n(strengths, starts, rate, depth)", xlabel="epoch / last epoch"
