@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from lerobot_samples import NUMERIC, SCHEMA, TOP, assert_equal, files_of, number_of, sample
 
 from invdyn.episodes import Dataset, Schema, Signal, SignalSpec, open_dataset, write_dataset
+from invdyn.episodes.formats import lerobot_source
 from invdyn.episodes.formats.lerobot_merge import merge_shards
 from invdyn.episodes.formats.lerobot_options import LeRobotOptions
 from invdyn.episodes.formats.lerobot_shards import has_shard, read_shard, shard_path, write_shard
 from invdyn.episodes.formats.lerobot_writer import LeRobotWriter
-from invdyn.episodes.views import hide
+from invdyn.episodes.views import hide, select_signals
 from invdyn.errors import FormatError
 
 LABEL = SignalSpec("label.action.weight", (), "float32", "state")
@@ -40,6 +44,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 from lerobot_samples import NUMERIC, TOP, sample
 from invdyn.episodes import Schema
+from invdyn.episodes.formats import lerobot_source
 from invdyn.episodes.formats.lerobot_merge import merge_shards
 from invdyn.episodes.formats.lerobot_shards import has_shard, write_shard
 
@@ -140,6 +145,36 @@ def test_videos_are_taken_over_unchanged(source: Dataset, tmp_path: Path) -> Non
     old = pq.read_table(source.source.root / "meta/episodes/chunk-000/file-000.parquet")
     for part in ("chunk_index", "file_index", "from_timestamp", "to_timestamp"):
         assert table[f"videos/{TOP.name}/{part}"] == old[f"videos/{TOP.name}/{part}"]
+
+
+def test_no_frame_is_decoded_where_our_own_videos_are_taken_over(
+    source: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a video was opened")
+
+    first = pq.read_table(source.source.root / "meta/episodes/chunk-000/file-000.parquet")
+    with monkeypatch.context() as patch:
+        patch.setattr(lerobot_source, "VideoReader", never)
+        write_dataset(select_signals(source, ["action", TOP.name]), tmp_path / "new", videos_from=source)
+    again = pq.read_table(tmp_path / "new/meta/episodes/chunk-000/file-000.parquet")
+    for part in ("mean", "q50", "count"):
+        assert again[f"stats/{TOP.name}/{part}"] == first[f"stats/{TOP.name}/{part}"]
+
+
+def test_statistics_of_foreign_videos_are_recomputed(source: Dataset, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(source.source.root, tmp_path / "foreign"))
+    (copy / "meta/invdyn.json").unlink()
+    table = copy / "meta/episodes/chunk-000/file-000.parquet"
+    content, name = pq.read_table(table), f"stats/{TOP.name}/mean"
+    wrong = pa.array([[[[9.0]], [[9.0]], [[9.0]]]] * 5)
+    pq.write_table(content.set_column(content.column_names.index(name), name, wrong), table)
+    foreign = open_dataset(copy)
+    write_dataset(foreign, tmp_path / "new", videos_from=foreign)
+    told = json.loads((tmp_path / "new/meta/stats.json").read_text())[TOP.name]
+    # From the decoded, lossy frames here, from the frames before encoding there.
+    truth = json.loads((source.source.root / "meta/stats.json").read_text())[TOP.name]
+    np.testing.assert_allclose(told["mean"], truth["mean"], atol=0.02)
 
 
 def test_videos_of_a_part_in_another_order(source: Dataset, tmp_path: Path) -> None:

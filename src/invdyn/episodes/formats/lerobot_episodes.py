@@ -17,9 +17,20 @@ import pyarrow.parquet as pq
 
 from invdyn.episodes.episode import EpisodeRecord, Span
 from invdyn.episodes.formats.lerobot_info import MOST_FRAMES, LeRobotInfo, expand
+from invdyn.episodes.statistics import QUANTILES
 from invdyn.errors import FormatError
 
-__all__ = ["ABSENT", "METADATA", "SPANS", "EpisodeTable", "VideoPlace", "read_episodes", "read_table", "read_tasks"]
+__all__ = [
+    "ABSENT",
+    "METADATA",
+    "SPANS",
+    "EpisodeTable",
+    "VideoPlace",
+    "read_episodes",
+    "read_stored_statistics",
+    "read_table",
+    "read_tasks",
+]
 
 METADATA, SPANS, ABSENT = "invdyn/metadata", "invdyn/spans", "invdyn/absent"
 """Our columns of the episode table: JSON text, JSON text, list of the signals that the episode lacks."""
@@ -203,6 +214,18 @@ def read_episodes(info: LeRobotInfo) -> EpisodeTable:
     return EpisodeTable(
         info, lengths, chunk, file, first_row - base[inverse], rows[inverse], videos, whole, read_tasks(info.root)
     )
+
+
+def read_stored_statistics(info: LeRobotInfo, name: str) -> pa.Table | None:
+    """The `stats/<name>/*` columns of all episodes, named by their part; None where a file lacks one of them."""
+    parts = ("min", "max", "mean", "std", "count", *QUANTILES)
+    tables = []
+    for path in sorted((info.root / "meta" / "episodes").glob("chunk-*/file-*.parquet")):
+        wanted = [f"stats/{name}/{part}" for part in parts]
+        if not set(wanted) <= _schema(path):
+            return None
+        tables.append(read_table(path, wanted).select(wanted).rename_columns(list(parts)))
+    return pa.concat_tables(tables) if tables else None
 
 
 def _schema(path: Path) -> set[str]:

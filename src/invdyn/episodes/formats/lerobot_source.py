@@ -11,11 +11,12 @@ from jaxtyping import Float64
 
 from invdyn.episodes.episode import EpisodeRecord
 from invdyn.episodes.formats.lerobot_columns import decode_column
-from invdyn.episodes.formats.lerobot_episodes import EpisodeTable, read_episodes
+from invdyn.episodes.formats.lerobot_episodes import EpisodeTable, read_episodes, read_stored_statistics
 from invdyn.episodes.formats.lerobot_files import DataFile, Recent
 from invdyn.episodes.formats.lerobot_info import CLOCK, LeRobotInfo, mask_name, read_info
 from invdyn.episodes.formats.lerobot_v2 import read_episodes_v2
 from invdyn.episodes.signal import Schema, Signal, SignalSpec
+from invdyn.episodes.statistics import Statistics
 from invdyn.episodes.video import VideoReader
 from invdyn.errors import ConfigError, FormatError
 
@@ -54,9 +55,10 @@ class LeRobotSource:
         self._files: Recent[DataFile] = Recent(16)
         self._videos: Recent[VideoReader] = Recent(8)
         self._present: dict[tuple[int, str], bool] = {}
+        self._stored: dict[str, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:  # open files do not travel to other processes
-        return {k: v for k, v in self.__dict__.items() if k not in ("_files", "_videos", "_present")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_files", "_videos", "_present", "_stored")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -176,6 +178,16 @@ class LeRobotSource:
                 there = valid is None or bool(valid.any())
             self._present[key] = there
         return self._present[key]
+
+    def stored_statistics(self, index: int, name: str) -> Statistics | None:
+        """What the folder says of a signal of an episode, if this package wrote it; foreign ones are not trusted."""
+        if not self.info.ours or self.info.version[0] != 3:
+            return None
+        if name not in self._stored:
+            self._stored[name] = read_stored_statistics(self.info, name)
+        table = self._stored[name]
+        told = None if table is None or len(table) != len(self.lengths) else table.slice(index, 1).to_pylist()[0]
+        return None if told is None or any(v is None for v in told.values()) else Statistics.of_json(told)
 
     def mask(self, index: int, name: str, start: int, stop: int) -> np.ndarray | None:
         """[stop - start] False where the value is missing; None when nothing is."""

@@ -89,9 +89,10 @@ def video_origin(dataset: Dataset, index: int, spec: SignalSpec) -> tuple[LeRobo
 def taken_over(
     dataset: Dataset, index: int, spec: SignalSpec, length: int
 ) -> tuple[Statistics | None, np.ndarray | None]:
-    """Of a video taken over: statistics of a few decoded frames (the source's own are not trusted), and its mask.
+    """Statistics and mask of a video that is taken over.
 
-    No statistics means that the episode lacks the signal.
+    The statistics are the source's where this package wrote it, else those of a few decoded frames: foreign ones are
+    not trusted. None means that the episode lacks the signal.
     """
     source, inner = video_origin(dataset, index, spec)
     if int(source.lengths[inner]) != length:
@@ -102,13 +103,17 @@ def taken_over(
         )
     if not source.has(inner, spec):
         return None, None
+    mask = source.mask(inner, spec.name, 0, length)
+    stored = source.stored_statistics(inner, spec.name)
+    if stored is not None:
+        return stored, mask
     chosen = subsample(length)
     spans = [(0, length)] if len(chosen) == length else [(int(at), int(at) + 1) for at in chosen]
     pieces = [p for start, stop in spans if (p := source.read(inner, spec.name, start, stop)) is not None]
     found = signal_statistics(
         spec, np.concatenate([p.values for p in pieces]), np.concatenate([p.mask for p in pieces])
     )
-    return found, source.mask(inner, spec.name, 0, length)
+    return found, mask
 
 
 def take_over_camera(
