@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,18 @@ from jaxtyping import Float64
 
 from invdyn.actions.base import InverseModel
 from invdyn.actions.fit import default_trainer, fit_inverse, labelled_windows
+from invdyn.actions.fold_ensemble import FoldEnsemble
 from invdyn.actions.inverse import InverseConfig
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.formats.atomic import replacing
 from invdyn.errors import FormatError
-from invdyn.training.saving import load_model
+from invdyn.training.saving import load_model, save_model
 from invdyn.training.trainer import TrainerConfig
 from invdyn.verify.conformal import Calibration, check_level
-from invdyn.verify.cross_conformal import CrossPredictions, calibrate_crossed, cross_predict
+from invdyn.verify.cross_conformal import CrossPredictions, calibrate_crossed, folds_of
 from invdyn.verify.metrics.calibration import Coverage, coverage
 from invdyn.verify.metrics.regression import r2
+from invdyn.verify.predictions import Predictions, predict
 
 __all__ = ["CALIBRATION", "CalibratedInverse", "fit_calibrated", "load_calibrated"]
 
@@ -30,21 +31,27 @@ CALIBRATION = "calibration.json"
 
 @dataclass(frozen=True)
 class CalibratedInverse:
-    """A model trained on all labelled episodes, and what cross-validation told of it.
+    """A model that has learnt from all labelled episodes, and what leaving them out in turn told of it.
 
     Args:
-        model: in evaluation mode.
-        calibration: of its intervals, from episodes left out in turn.
-        crossed: the answers on episodes left out.
+        model: the fold models together, in evaluation mode.
+        calibration: of its intervals, from episodes left out.
+        crossed: the single fold models' answers on episodes left out; the ensemble errs a little less.
         r2: [cause] of those answers.
         coverage: of intervals around those answers; near the level by construction, so a check and no proof.
     """
 
-    model: InverseModel
+    model: FoldEnsemble
     calibration: Calibration
     crossed: CrossPredictions
     r2: Float64[np.ndarray, " cause"]
     coverage: Coverage
+
+
+FOLD_NOTE = (
+    "Each fold's training stopped, and its spread was scaled, on the episodes left out of it, which flatters the "
+    "scores slightly; the answer given is the mean of the fold models, which errs less than they do. "
+)
 
 
 def fit_calibrated(
@@ -58,51 +65,53 @@ def fit_calibrated(
     progress: bool = False,
     seed: int = 0,
 ) -> CalibratedInverse:
-    """Leave the labelled episodes out in `folds` groups, score and calibrate on them, then train on all of them.
-
-    The number of updates of the final training is the median of what early stopping chose in the folds, so no episode is
-    kept from it to decide when to stop. (Each fold's group decides when its own training stops, which flatters its
-    score by the choice among a few stopping times.)
+    """Train one net per group of labelled episodes left out; together they are the model, their errors its intervals.
 
     Args:
         dataset: recordings, some with the target.
-        config, trainer, seed: as in `fit_inverse`.
+        config, trainer: as in `fit_inverse`, for every fold.
         level: coverage of the intervals.
         folds: groups; at most the number of labelled episodes.
-        folder: where the model and `calibration.json` go.
+        folder: where the model and `calibration.json` go; an interrupted fit resumes from it.
+        seed: of the groups; fold k starts from weights of seed + k.
 
     Raises:
         ConfigError: a level that so few labelled episodes cannot support; otherwise as `fit_inverse`.
     """
     owner = np.searchsorted(dataset.starts, labelled_windows(dataset, config).centres.numpy(), side="right") - 1
-    labelled = dataset[np.unique(owner)]
+    labelled = np.unique(owner)
     check_level(level, len(labelled))
-    folds = min(folds, len(labelled))
-    settings = trainer or default_trainer()
-    chosen: list[int] = []
-
-    def fit_fold(part: Dataset) -> InverseModel:
-        fitted = fit_inverse(part, config, trainer=settings, holdout=1 / folds, seed=seed, progress=progress)
-        chosen.append(fitted.result.best_step)
-        return fitted.model
-
-    crossed = cross_predict(fit_fold, labelled, folds=folds, seed=seed)
+    group = folds_of(len(labelled), min(folds, len(labelled)), seed)
+    fitted, parts = [], []
+    for fold in range(int(group.max()) + 1):
+        left_out = np.flatnonzero(group == fold)
+        fitted.append(
+            fit_inverse(
+                dataset,
+                config,
+                trainer=trainer or default_trainer(),
+                held_out=labelled[left_out],
+                folder=None if folder is None else folder / "folds" / str(fold),
+                progress=progress,
+                seed=seed + fold,
+            )
+        )
+        said = predict(fitted[-1].model, dataset[labelled[left_out]])
+        parts.append(Predictions(said.truth, said.point, said.spread, left_out[said.episode], said.step))
+    found = Predictions.join(parts)
+    crossed = CrossPredictions(found, group[found.episode], [f.model for f in fitted])
     calibration = calibrate_crossed(crossed, level=level)
-    # The schedule ends where the folds stopped: the rate has then fallen to its last value, as it should.
-    final = dataclasses.replace(settings, steps=max(1, int(np.median(chosen))), patience=None)
-    final = dataclasses.replace(final, warmup=min(final.warmup, final.steps))
-    fitted = fit_inverse(dataset, config, trainer=final, holdout=0.0, seed=seed, folder=folder, progress=progress)
+    calibration = replace(calibration, guarantee=FOLD_NOTE + calibration.guarantee)
+    model = FoldEnsemble.of([f.model for f in fitted])
+    scores = r2(found.truth, found.point)
     if folder is not None:
+        facts = {"left_out_r2": [float(v) for v in scores], "steps": [f.result.best_step for f in fitted]}
+        save_model(model, folder, facts=facts, overwrite=True)
         with replacing(folder / CALIBRATION) as temporary:
             temporary.write_text(calibration.to_json())
-    found = crossed.predictions
     lower, upper = calibration.interval(found.point, found.spread)
     return CalibratedInverse(
-        fitted.model,
-        calibration,
-        crossed,
-        r2(found.truth, found.point),
-        coverage(found.truth, lower, upper, episode=found.episode),
+        model, calibration, crossed, scores, coverage(found.truth, lower, upper, episode=found.episode)
     )
 
 

@@ -39,6 +39,9 @@ class ModelEntry:
 
 MODELS: dict[str, ModelEntry] = {
     "InverseNet": ModelEntry("invdyn.actions.inverse_nets:InverseNet", "invdyn.actions.inverse:InverseConfig"),
+    "FoldEnsemble": ModelEntry(
+        "invdyn.actions.fold_ensemble:FoldEnsemble", "invdyn.actions.fold_ensemble:FoldEnsembleConfig"
+    ),
     "ClonedPolicy": ModelEntry("invdyn.decisions.policy:ClonedPolicy", "invdyn.decisions.config:PolicyConfig"),
 }
 """Every class that can be loaded. A model is built as `Class(config, inputs, target)` from specs, then filled."""
