@@ -57,7 +57,7 @@ def plain_states(model: InverseNet, data: Dataset) -> int:
     for episode in data:
         state = torch.from_numpy(np.asarray(episode["observation.state"].values))
         steps = torch.arange(len(state))
-        rows = torch.stack([steps - 1, steps, steps + 1], 1)
+        rows = torch.stack([steps + offset for offset in model.window.offsets], 1)
         mask = (rows >= 0) & (rows < len(state))
         seen = state[rows.clamp(0, len(state) - 1)]
         none = torch.zeros(len(state), dtype=torch.bool)
@@ -152,13 +152,13 @@ def run(quick: bool = False) -> list[dict]:
     try:
         torch.set_num_threads(1)  # ours: two threads of one each; the peer is timed with two in every operation
         for size in (4, 39):
-            data = states(20 if quick else 2000, 150, size)
+            data = states(20 if quick else 600, 150, size)
             model = build_inverse(InverseConfig(), data.schema).eval()
             result = compare(lambda: our_states(model, data), lambda: plain_states(model, data), rounds)  # noqa: B023
             note = "default model, in memory, points and spreads; peer: a plain PyTorch loop over episodes"
             rows.append(row(f"state windows, {size} numbers", "windows/s", note, result))
         with tempfile.TemporaryDirectory() as folder:
-            film(Path(folder), 2 if quick else 30, 100 if quick else 200)
+            film(Path(folder), 2 if quick else 12, 100 if quick else 200)
             place, cheap = Path(folder) / "film", Brightness()
             result = compare(lambda: our_frames(cheap, place), lambda: bare_decoder(place), rounds)
             note = "96x96 video on disk, a model cheaper than decoding; peer: the bare decoder"

@@ -25,6 +25,10 @@ __all__ = ["Answers", "Stretch", "infer_episodes", "plan_blocks"]
 
 BLOCK_FRAMES, BLOCK_BYTES = 16_384, 32 * 2**20
 """A block of stretches is read and computed at a time; it holds at most this much."""
+BATCH_BYTES = 8 * 2**20
+"""Windows of pictures are evaluated at most so much at a time: larger batches only cost memory traffic."""
+PICTURE_BYTES = 4096
+"""Frames larger than this are not worth copying to join short episodes into one block."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def plan_blocks(
             continue
         blocks += [[Stretch(episode, at, min(at + most, length))] for at in range(0, length, most)]
         # What is left of an episode that was cut stays alone: blocks then begin and end with whole episodes.
-        room = most - length if length <= most else 0
+        room = most - length if length <= most and frame_bytes <= PICTURE_BYTES else 0
     return blocks
 
 
@@ -193,6 +197,8 @@ class _Frames:
     def infer(self, model: InverseModel, size: int, batch_size: int, device: str) -> list[Answers]:
         """The answers of each stretch."""
         points, spreads, answered = [], [], []
+        window = sum(v[0].nbytes for v in self.values.values()) * self.rows.shape[1]
+        batch_size = min(batch_size, max(16, BATCH_BYTES // max(1, window)))
         for chunk in torch.arange(len(self.step)).split(batch_size):
             batch = self.batch(slice(int(chunk[0]), int(chunk[-1]) + 1))
             with torch.inference_mode():
