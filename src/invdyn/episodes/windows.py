@@ -85,7 +85,7 @@ class WindowSampler:
         stride: distance between consecutive steps of a window (n-step and k-apart pairs).
         needs_future: centres need at least one later step in the episode (the cause of the last step has no
             observed effect).
-        weight: signal that weighs the centres (`label.action.weight`), or one number per frame of the dataset; None for 1.
+        weight: signal that weighs the centres (`label.action.weight`), or one number per frame; None for 1.
 
     The frames of all inputs are kept in memory once (images as uint8) and gathered by index.
     """

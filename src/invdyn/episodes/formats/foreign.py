@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
@@ -17,7 +17,8 @@ from invdyn.errors import FormatError, SignalError
 
 __all__ = ["CONVENTIONAL", "ForeignSource", "MissingPolicy", "Naming", "complaint", "nominal_fps", "spec_from_json"]
 
-MissingPolicy = Literal["refuse", "mask"]
+MissingPolicy = str
+"""`refuse` (a NaN is an error) or `mask` (such a step is missing)."""
 Values = tuple[Shaped[np.ndarray, "time ..."], Bool[np.ndarray, " time"] | None]
 
 CONVENTIONAL: Mapping[str, str] = {
