@@ -8,6 +8,8 @@
 | `views.py` | signals hidden or left out, metadata added, without copying | |
 | `label.py` | `Label`: a cause with interval, source, residual and weight | |
 | `windows.py` | `WindowSampler`: short stretches of episodes as batches | |
+| `normalizer.py` | `Normalizer`: values to a common scale and exactly back, saved with the model | |
+| `mixture.py` | `MixtureSampler`: several sources of windows in one batch, each with its share | |
 | `statistics.py` | `statistics`: range, spread, quantiles, recomputed | LeRobot's rules; Chan et al. 1979 |
 | `video.py` | exact frames by timestamp, encoding, joining without re-encoding | PyAV |
 | `formats/` | `open_dataset`, `write_dataset`: LeRobot (native), Minari, robomimic, tables | formats' owners |
