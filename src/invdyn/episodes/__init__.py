@@ -13,6 +13,8 @@
 | `statistics.py` | `statistics`: range, spread, quantiles, recomputed | LeRobot's rules; Chan et al. 1979 |
 | `video.py` | exact frames by timestamp, encoding, joining without re-encoding | PyAV |
 | `formats/` | `open_dataset`, `write_dataset`: LeRobot (native), Minari, robomimic, tables | formats' owners |
+
+What needs torch (`windows.py`, `mixture.py`, `normalizer.py`) is imported from its own module, so that this one stays light.
 """
 
 from __future__ import annotations
