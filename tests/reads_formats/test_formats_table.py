@@ -37,7 +37,8 @@ def test_importing_episodes_loads_no_format_and_no_torch() -> None:
     """Formats and their packages are imported when one is opened; the table stays cheap."""
     code = (
         "import sys, invdyn.episodes; "
-        "print([m for m in ('torch', 'av', 'h5py', 'minari', 'pandas', 'invdyn.episodes.formats.lerobot') if m in sys.modules])"
+        "heavy = ('torch', 'av', 'h5py', 'minari', 'pandas', 'invdyn.episodes.formats.lerobot'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

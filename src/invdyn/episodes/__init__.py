@@ -14,7 +14,7 @@
 | `video.py` | exact frames by timestamp, encoding, joining without re-encoding | PyAV |
 | `formats/` | `open_dataset`, `write_dataset`: LeRobot (native), Minari, robomimic, tables | formats' owners |
 
-What needs torch (`windows.py`, `mixture.py`, `normalizer.py`) is imported from its own module, so that this one stays light.
+What needs torch (`windows.py`, `mixture.py`, `normalizer.py`) is imported from its own module: this one stays light.
 """
 
 from __future__ import annotations
