@@ -262,7 +262,9 @@ def _classify(
     else:
         longest = [max((p.arrays[k][2] for k in keys if k in p.arrays), default=-1) for p in parts]
         along = {
-            k: all(p.arrays[k][2] in (n, n - 1) for p, n in zip(parts, longest, strict=True) if k in p.arrays)
+            k: all(
+                n >= 0 and p.arrays[k][2] in (n, n - 1) for p, n in zip(parts, longest, strict=True) if k in p.arrays
+            )
             for k in keys
         }
         steps, single = [k for k in keys if along[k]], [k for k in keys if not along[k]]
