@@ -115,7 +115,7 @@ def refine(
         world: can be anchored in the episode's states.
         causes: [time, cause] inferred, NaN where there is none (those stay NaN).
         threshold: normalised residual (see `one_step_residual`) above which a step is worked on.
-            One step moves a simulator little: on Meta-World pick-place causes wrong by 0.15 of 1 leave 0.018, so that 0.05
+            One step moves little: on Meta-World pick-place causes wrong by 0.15 of 1 leave 0.018, so that 0.05
             touches hardly any step and 0.003 nearly all.
         config: how; None for the defaults.
         tool: what is compared and at which scale; pass one `OneStep.of(world, dataset)` for a whole dataset. None
