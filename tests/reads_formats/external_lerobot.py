@@ -10,8 +10,8 @@ Needs lerobot, which brings its own versions of everything, so it stands in an e
         pytest tests/reads_formats/external_lerobot.py
 
 The rerun-sdk 0.26.2 that lerobot 0.4.4 brings reads LeRobot v2 only. Skips with the reason where neither the variables
-nor an importable lerobot are there. Run by itself with the folder and an output file as arguments, this file is the
-part that runs inside that environment.
+nor an importable lerobot are there. Run by itself, with `read` or `write`, this file is the part that runs inside that
+environment.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ import numpy as np
 
 STEPS = (0, 1, 11, 12, 13, 42, 43, 49)
 """Global rows looked at: first and last ones of episodes, and some inside."""
+THEIR_LENGTHS = (12, 3, 30)
+"""No episode of one step: LeRobot 0.4.4 cannot write one."""
 
 
 def read_with_lerobot(folder: str, output: str) -> None:
@@ -57,6 +59,39 @@ def read_with_lerobot(folder: str, output: str) -> None:
     np.savez(output, policy=json.dumps(features), **found)
 
 
+def write_with_lerobot(folder: str) -> None:
+    """Runs in LeRobot's environment: three episodes by its own writer; every value tells the number of its frame."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    pictures = {"names": ["height", "width", "channels"]}
+    features = {
+        "observation.state": {"dtype": "float32", "shape": (4,), "names": ["a", "b", "c", "d"]},
+        "action": {"dtype": "float32", "shape": (2,), "names": ["x", "y"]},
+        "next.done": {"dtype": "bool", "shape": (1,), "names": None},
+        "matrix": {"dtype": "float32", "shape": (2, 3), "names": None},
+        "observation.images.top": {"dtype": "video", "shape": (64, 96, 3), **pictures},
+        "observation.images.wrist": {"dtype": "image", "shape": (16, 24, 3), **pictures},
+    }
+    data = LeRobotDataset.create("local/written-by-lerobot", 10, features=features, root=folder, use_videos=True)
+    number = 0
+    for episode, length in enumerate(THEIR_LENGTHS):
+        for step in range(length):
+            bits = np.array([(number >> k) & 1 for k in range(12)], np.uint8).reshape(3, 4)
+            patches = bits[np.arange(64) * 3 // 64][:, np.arange(96) * 4 // 96] * 200 + 20
+            frame = {
+                "observation.state": np.full(4, number, np.float32),
+                "action": np.full(2, -number, np.float32),
+                "next.done": np.array([step == length - 1]),
+                "matrix": np.arange(6, dtype=np.float32).reshape(2, 3) + number,
+                "observation.images.top": np.repeat(patches[..., None], 3, 2).astype(np.uint8),
+                "observation.images.wrist": np.full((16, 24, 3), number, np.uint8),
+            }
+            data.add_frame({**frame, "task": f'task "{episode % 2}"'})
+            number += 1
+        data.save_episode()
+    data.finalize()
+
+
 def policy_features(data: Any) -> dict[str, Any]:
     from lerobot.datasets.utils import dataset_to_policy_features
 
@@ -64,7 +99,7 @@ def policy_features(data: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    read_with_lerobot(*sys.argv[1:])
+    {"read": read_with_lerobot, "write": write_with_lerobot}[sys.argv[1]](*sys.argv[2:])
     sys.exit()
 
 import pytest  # noqa: E402
@@ -110,7 +145,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def theirs(python: str, written: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     output = tmp_path_factory.mktemp("out") / "read.npz"
     offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(output.parent)}
-    done = subprocess.run([python, __file__, str(written), str(output)], env=offline, capture_output=True, text=True)
+    done = subprocess.run(
+        [python, __file__, "read", str(written), str(output)], env=offline, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return np.load(output)
 
@@ -175,6 +212,31 @@ def test_policy_features_are_untouched_by_our_columns(theirs: Any) -> None:
     features = json.loads(str(theirs["policy"]))
     assert {k for k, v in features.items() if "ACTION" in v} == {"action"}
     assert not [k for k in features if k.startswith(("label.", "mask.", "clock."))]
+
+
+def test_we_read_what_lerobot_writes(python: str, tmp_path: Path) -> None:
+    """Video, pictures, matrices, tasks and clock of its own writer; and its videos taken over unchanged."""
+    folder = tmp_path / "theirs"
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run([python, __file__, "write", str(folder)], env=offline, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    data = open_dataset(folder)
+    assert data.lengths.tolist() == list(THEIR_LENGTHS)
+    again = open_dataset(write_dataset(data, tmp_path / "again", videos_from=data))
+    for found in (data, again):
+        number = 0
+        for index, episode in enumerate(found):
+            numbers = np.arange(number, number + episode.length)
+            assert episode.task == f'task "{index % 2}"'
+            assert np.array_equal(episode.timestamp, np.arange(episode.length) / 10)
+            assert np.array_equal(episode["observation.state"].values, np.repeat(numbers[:, None], 4, 1))
+            assert np.array_equal(episode["matrix"].values[:, 1, 2], numbers + 5)
+            assert np.flatnonzero(episode["next.done"].values).tolist() == [episode.length - 1]
+            assert [number_of(p) for p in episode["observation.images.top"].values] == numbers.tolist()
+            assert (episode["observation.images.wrist"].values == numbers[:, None, None, None]).all()
+            number += episode.length
+    theirs, ours = (sorted((f / "videos").rglob("*.mp4")) for f in (folder, tmp_path / "again"))
+    assert [p.read_bytes() for p in ours] == [p.read_bytes() for p in theirs]
 
 
 def test_rerun_opens_it(written: Path, tmp_path: Path) -> None:
