@@ -11,7 +11,7 @@ Two kinds of attribute are told apart:
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,20 +49,22 @@ def numbers(env: Any, leave_out: Iterable[str] = ()) -> dict[str, Any]:
     return {k: v for k, v in vars(env).items() if k not in out and is_number(v)}
 
 
-def ignored(name: str, value: Any) -> bool:
-    if name in IGNORED_NAMES or callable(value):
+def ignored(name: str, value: Any, leave_out: Collection[str] = ()) -> bool:
+    if name in IGNORED_NAMES or name in leave_out or callable(value):
         return True
     return type(value).__module__.startswith(IGNORED_MODULES)
 
 
-def snapshot(env: Any, world: str) -> dict[str, tuple[str, Any]]:
-    """Attribute name -> (kind, content) of one environment object.
+def snapshot(env: Any, world: str, leave_out: Collection[str] = ()) -> dict[str, tuple[str, Any]]:
+    """Attribute name -> (kind, content) of one environment object, without those in `leave_out`.
 
     Raises:
         WorldError: an attribute that cannot be copied; names it and its type.
     """
     taken: dict[str, tuple[str, Any]] = {}
     for name, value in vars(env).items():
+        if name in leave_out:
+            continue
         if isinstance(value, PLAIN):
             taken[name] = ("value", value)
         elif isinstance(value, np.random.Generator):
@@ -79,9 +81,9 @@ def snapshot(env: Any, world: str) -> dict[str, tuple[str, Any]]:
     return taken
 
 
-def restore(env: Any, taken: Mapping[str, tuple[str, Any]]) -> None:
+def restore(env: Any, taken: Mapping[str, tuple[str, Any]], leave_out: Collection[str] = ()) -> None:
     """Give the attributes their recorded content; attributes that came later are removed."""
-    for name in [n for n, v in vars(env).items() if n not in taken and not ignored(n, v)]:
+    for name in [n for n, v in vars(env).items() if n not in taken and not ignored(n, v, leave_out)]:
         delattr(env, name)
     for name, (kind, content) in taken.items():
         if kind == "generator":

@@ -45,6 +45,8 @@ class GymWorld(World):
     """Attributes of the environment that are numbers and change with every step: part of `state`."""
     late: Sequence[str] = ()
     """Attributes that are None until a step of the episode gives them a number: also part of `state`."""
+    simulator_objects: ClassVar[tuple[str, ...]] = ()
+    """Attributes of the environment that belong to its simulator: left to `simulator_snapshot`."""
     clip: ClassVar[bool] = True
     """Whether causes are clipped to the bounds of the action."""
     success_keys: ClassVar[tuple[str, ...]] = ("success", "is_success")
@@ -98,6 +100,11 @@ class GymWorld(World):
         observation, _ = self.envs[copy].reset(seed=int(seed))
         return self.flat(observation)
 
+    def advance(self, copy: int, action: Float64[np.ndarray, " cause"]) -> tuple[Any, float, bool, Mapping[str, Any]]:
+        """One step of one copy: observation, reward, terminated, info."""
+        observation, reward, terminated, _, info = self.envs[copy].step(action)
+        return observation, float(reward), bool(terminated), info
+
     def flat(self, observation: Any) -> Float64[np.ndarray, " state"]:
         """The environment's observation as one vector."""
         return np.asarray(observation, np.float64).reshape(-1)
@@ -125,10 +132,10 @@ class GymWorld(World):
     def step(self, cause: Float[Tensor, "batch cause"]) -> StepResult:
         actions = self._checked(cause)
         for i in np.flatnonzero(~self.resting):
-            observation, reward, terminated, _, info = self.envs[i].step(actions[i])
+            observation, reward, terminated, info = self.advance(int(i), actions[i])
             self.seen[i] = self.flat(observation)
             success = any(bool(info.get(key, False)) for key in self.success_keys)
-            self._outcome[i] = float(reward), terminated, success
+            self._outcome[i] = reward, terminated, success
             self.elapsed[i] += 1
         reward, terminated, success = torch.from_numpy(self._outcome.T.copy())
         truncated = torch.from_numpy(self.elapsed >= self.horizon)
@@ -157,14 +164,14 @@ class GymWorld(World):
 
     def freeze(self, copy: int) -> Any:
         """Everything of one copy."""
-        attributes = env_attributes.snapshot(self.envs[copy], self.name)
+        attributes = env_attributes.snapshot(self.envs[copy], self.name, self.simulator_objects)
         simulator = self.simulator_snapshot(copy)
         return attributes, simulator, self.seen[copy].copy(), int(self.elapsed[copy]), self._outcome[copy].copy()
 
     def thaw(self, copy: int, content: Any) -> None:
         """Back to what `freeze` gave."""
         attributes, simulator, seen, elapsed, outcome = content
-        env_attributes.restore(self.envs[copy], attributes)
+        env_attributes.restore(self.envs[copy], attributes, self.simulator_objects)
         self.restore_simulator(copy, simulator)
         self.seen[copy], self.elapsed[copy], self._outcome[copy] = seen, elapsed, outcome
 
