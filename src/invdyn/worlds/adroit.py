@@ -2,13 +2,13 @@
 
 Rajeswaran et al., "Learning Complex Dexterous Manipulation with Deep RL and Demonstrations", RSS 2018.
 
-**Where the human recordings start.** Their stored start state (`init_qpos`, `init_qvel`) is zero in every joint, but the
-first observation is not: the recorder had put arm and wrist where the glove was, after storing the state. Starting from
-the first observation instead (27 joints, latch and hinge are in it; the arm's slide, which is not, follows from the
-palm's position, to 6e-8 m) takes the median joint error of a replay from 1e-3 rad to 1e-4. What remains is the start's
-velocity, which is not recorded: with it fitted to the second observation, the replay agrees to 1e-5 rad until the hand
-touches the door, so it is not another version of the simulator; contact then amplifies it. Rewards differ because their
-definition changed in gymnasium-robotics 1.2.1.
+**Where the human recordings start.** Their stored start state (`init_qpos`, `init_qvel`) is zero in every joint, but
+the first observation is not: the recorder had put arm and wrist where the glove was, after storing the state. Starting
+from the first observation instead (27 joints, latch and hinge are in it; the arm's slide, which is not, follows from
+the palm's position, to 6e-8 m) takes the median joint error of a replay from 2e-3 rad to 4e-4. What remains is the
+start's velocity, which is not recorded: with it fitted to the second observation, the replay agrees to 2e-4 rad over
+the first ten steps, so it is not another version of the simulator; contact then amplifies it. Rewards differ because
+their definition changed in gymnasium-robotics 1.2.1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from invdyn.episodes.signal import SignalSpec
 from invdyn.errors import ConfigError, WorldError, require
 from invdyn.worlds.base import WORLD_STATE
 from invdyn.worlds.gym_adapter import OBSERVATION
-from invdyn.worlds.mujoco_state import MujocoWorld, set_integration_state
+from invdyn.worlds.mujoco_state import MujocoWorld, integration_state, set_integration_state
 
 __all__ = ["AdroitDoor"]
 
@@ -47,8 +47,8 @@ JOINTS, LATCH, HINGE, PALM = slice(0, 27), 27, 28, slice(29, 32)
 class AdroitDoor(MujocoWorld):
     """Copies of `AdroitHandDoor-v1`.
 
-    Observation (39): 27 joints (rad), latch, hinge (rad), positions of palm and handle and their difference (m), a flag.
-    Action (28): targets of the actuators, -1..1 of their range (clipped). 100 steps a second. Success: hinge >= 1.35 rad.
+    Observation (39): 27 joints (rad), latch, hinge (rad), palm, handle and their difference (m), a flag. Action (28):
+    targets of the actuators, -1..1 of their range (clipped). 100 steps a second. Success: hinge >= 1.35 rad.
 
     Recordings without `world.state` (the human ones) are anchored by their observations; `door_body_pos` comes from the
     metadata `world`. At step 0 the hand is at rest; later steps take central differences of the observations as
@@ -94,8 +94,8 @@ class AdroitDoor(MujocoWorld):
             facts = episode.metadata.get("world", {})
             if "door_body_pos" not in facts or OBSERVATION not in episode:
                 raise WorldError(
-                    f"episode {episode.index} does not tell the state: it needs {WORLD_STATE!r}, or {OBSERVATION!r} and "
-                    "'door_body_pos' in its metadata 'world'."
+                    f"episode {episode.index} does not tell the state: it needs {WORLD_STATE!r}, or {OBSERVATION!r} "
+                    "and 'door_body_pos' in its metadata 'world'."
                 )
             env = self.envs[i]
             env.model.body_pos[env.door_body_id] = facts["door_body_pos"]
@@ -150,8 +150,6 @@ class AdroitDoor(MujocoWorld):
 
     def _fitted(self, copy: int, start: np.ndarray, then: np.ndarray, action: np.ndarray) -> np.ndarray:
         """The velocity from which one action leads to the next pose (Newton on finite differences)."""
-        from invdyn.worlds.mujoco_state import integration_state
-
         env = self.envs[copy]
         self._put(copy, start, np.zeros(30))
         rest = integration_state(env.model, env.data)

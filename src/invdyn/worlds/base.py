@@ -61,6 +61,7 @@ class World(ABC):
         action: spec of the cause; its bounds are what `step` accepts (clipped where the system itself clips).
         horizon: steps after which an episode is truncated.
         recipe: id and options it was made with by `make_world` (so that another process can make it), else None.
+        has_state: whether `state` exists; without, there are only snapshots, and recordings cannot be replayed.
     """
 
     name: str
@@ -70,6 +71,7 @@ class World(ABC):
     action: SignalSpec
     horizon: int
     recipe: tuple[str, dict[str, Any]] | None = None
+    has_state: bool = True
 
     @abstractmethod
     def reset(self, seeds: Sequence[int]) -> Observation:

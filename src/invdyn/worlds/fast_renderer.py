@@ -9,6 +9,7 @@ when mujoco is imported; set to `egl` or `osmesa` it picks that one.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
@@ -65,6 +66,7 @@ class FastRenderer:
             self._context: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         finally:
             quality.offsamples, quality.shadowsize, screen.offheight, screen.offwidth = before
+        self._free = weakref.finalize(self, _free, self._gl, self._context)  # also at exit, while the driver is there
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._scene = mujoco.MjvScene(model=model, maxgeom=max_geoms)
@@ -129,11 +131,7 @@ class FastRenderer:
 
     def close(self) -> None:
         """Free the context; closing twice does nothing."""
-        if self._gl is not None:
-            self._gl.make_current()
-            self._context.free()
-            self._gl.free()
-            self._gl = None
+        self._free()
 
     def __enter__(self) -> FastRenderer:
         return self
@@ -142,7 +140,7 @@ class FastRenderer:
         self.close()
 
     def _draw(self, data: Any, model: Any, camera: str | int, look: Mapping[str, Any] | None) -> None:
-        if self._gl is None:
+        if not self._free.alive:
             raise WorldError("the renderer is closed; make a new one.")
         m, model = self._mujoco, self.model if model is None else model
         self._gl.make_current()
@@ -174,6 +172,12 @@ class FastRenderer:
             raise unknown_name("camera", str(camera), [str(i) for i in range(-1, model.ncam)])
         view.type, view.fixedcamid = m.mjtCamera.mjCAMERA_FIXED, camera
         return view
+
+
+def _free(gl: Any, context: Any) -> None:
+    gl.make_current()
+    context.free()
+    gl.free()
 
 
 def _gl_context(height: int, width: int, backend: str | None) -> Any:

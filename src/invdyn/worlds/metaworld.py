@@ -8,6 +8,7 @@ Yu et al., "Meta-World", CoRL 2019; https://github.com/Farama-Foundation/Metawor
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,7 +61,13 @@ class MetaWorld(MujocoWorld):
     per_step = ("curr_path_length", "_prev_obs")
     transient = ("_last_stable_obs",)
     late = ("_target_to_obj_init",)
-    camera: ClassVar[str | int] = "corner2"
+    camera: ClassVar[str | int] = -1  # the model's own `corner` cameras are upside down and far away
+    look: ClassVar[Mapping[str, Any]] = {
+        "azimuth": 142.5,
+        "elevation": -32.0,
+        "distance": 1.0,
+        "lookat": (0.0, 0.65, 0.12),
+    }
     geom_groups: ClassVar[tuple[int, ...] | None] = (0, 1)
 
     def __init__(self, task: str, *, batch: int = 1, horizon: int = HORIZON) -> None:

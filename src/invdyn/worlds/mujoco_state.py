@@ -114,7 +114,7 @@ class MujocoWorld(GymWorld):
             model: dict[str, dict[str, list[float]]] = {}
             for field, first in self._models[i].items():
                 now = getattr(env.model, field)
-                changed = np.flatnonzero((now != first).reshape(len(now), -1).any(1))
+                changed = np.flatnonzero((now != first).any(axis=tuple(range(1, now.ndim))))
                 if len(changed):
                     model[field] = {str(row): np.atleast_1d(now[row]).tolist() for row in changed}
             rows.append({"attributes": attributes, "model": model})

@@ -112,7 +112,7 @@ def record(
         on_episode: called with the number of episodes finished since the last call (progress).
 
     Returns:
-        Signals: the world's observations, `action`, `next.reward`, `next.success`, `world.state`; metadata `world`
+        Signals: the world's observations, `action`, `next.reward`, `next.success`, `world.state` (where the world has one); metadata `world`
         (id and constants), `seed`, `success`, `return`.
 
     Raises:
@@ -227,13 +227,14 @@ def _write_before(
 ) -> None:
     """Write the observation, state and picture of the copies that are not skipped."""
     values = {name: value.detach().cpu().numpy() for name, value in observation.items()}
-    state = world.state().cpu().numpy()
+    state = world.state().cpu().numpy() if world.has_state else None
     pictures = world.render(*plan.images).cpu().numpy() if plan.images else None
     for i, tape in enumerate(tapes):
         if not skip[i]:
             for name, value in values.items():
                 tape.observations.setdefault(name, []).append(value[i].copy())
-            tape.state.append(state[i].copy())
+            if state is not None:
+                tape.state.append(state[i].copy())
             if pictures is not None:
                 tape.pictures.append(pictures[i].copy())
 
@@ -253,13 +254,14 @@ def _episode(world: World, tape: _Tape, plan: _Plan) -> Episode:
         name = f"observation.images.{plan.camera}"
         spec = SignalSpec(name, (*plan.images, 3), "uint8", "image", encoding=plan.encoding)
         signals.append(Signal(spec, np.stack(tape.pictures)))
-    state = np.stack(tape.state)
     signals += [
         after(world.action, tape.actions, np.nan),
         after(SignalSpec("next.reward", (), "float32", "reward"), tape.rewards, np.nan),
         after(SignalSpec("next.success", (), "bool", "event"), tape.successes, False),
-        Signal(SignalSpec(WORLD_STATE, state.shape[1:], "float64", "state"), state),
     ]
+    if tape.state:
+        state = np.stack(tape.state)
+        signals.append(Signal(SignalSpec(WORLD_STATE, state.shape[1:], "float64", "state"), state))
     metadata = {
         "world": {"id": world.name, **tape.context},
         "seed": tape.seed,
