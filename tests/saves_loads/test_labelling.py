@@ -175,6 +175,13 @@ def test_replay_residuals_and_refinement(tmp_path: Path) -> None:
     assert not any(s.endswith("+refined") for s in Label.of(better[0], "action").source)
 
 
+def test_a_function_that_makes_the_world_is_known_by_its_world(tmp_path: Path) -> None:
+    """Two lambdas are two objects, and still the same settings."""
+    source = Dataset.from_episodes([without_action(e) for e in episodes()])
+    label_dataset(source, Poor(), tmp_path / "out", world=lambda: CartWorld(4))
+    assert label_dataset(source, Poor(), tmp_path / "out", world=lambda: CartWorld(4)).already_done
+
+
 def without_action(episode: Episode) -> Episode:
     return episode.with_signals([], drop=["action"])
 

@@ -279,7 +279,14 @@ def _alike(one: SignalSpec, other: SignalSpec) -> bool:
 
 
 def _world_name(world: World | Callable[[], World]) -> str:
-    return world.name if isinstance(world, World) else repr(getattr(world, "args", world))
+    """Its id; a function's own name would differ from run to run."""
+    if isinstance(world, World):
+        return world.name
+    made = world()
+    try:
+        return made.name
+    finally:
+        made.close()
 
 
 def _residual_scale(world: World | Callable[[], World], source: Dataset) -> np.ndarray:
