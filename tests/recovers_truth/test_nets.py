@@ -44,8 +44,8 @@ def test_several_views_are_side_by_side() -> None:
 
 
 def test_encoder_errors() -> None:
-    with pytest.raises(ConfigError, match=r"images of 16x64 pixels are too small .* 22x22. Use kind='impala'"):
-        ConvEncoder(16, 64)
+    with pytest.raises(ConfigError, match=r"images of 8x64 pixels are too small .* 12x12. Use kind='impala'"):
+        ConvEncoder(8, 64)
     with pytest.raises(UnknownNameError, match=r"unknown image encoder 'impalla'. Did you mean 'impala'"):
         inspect.unwrap(ConvEncoder.__init__)(nn.Module.__new__(ConvEncoder), 64, 64, kind="impalla")
 

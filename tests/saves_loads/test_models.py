@@ -1,4 +1,4 @@
-"""A registered model, saved and loaded, answers bit for bit the same; whatever does not fit is refused in one sentence."""
+"""A registered model, saved and loaded, answers bit for bit the same; whatever does not fit is refused."""
 
 from __future__ import annotations
 

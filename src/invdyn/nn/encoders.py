@@ -81,10 +81,10 @@ class _Residual(nn.Module):
         return x + self.net(x)
 
 
-def _strided(channels: int, widths: Sequence[int]) -> nn.Module:
+def _strided(channels: int, widths: Sequence[int], padding: int) -> nn.Module:
     layers: list[nn.Module] = []
     for width, stride in zip(widths, STRIDES):
-        layers += [nn.Conv2d(channels, width, 3, stride), nn.GELU()]
+        layers += [nn.Conv2d(channels, width, 3, stride, padding), nn.GELU()]
         channels = width
     return nn.Sequential(*layers, nn.Conv2d(channels, channels, 1), SpatialSoftmax())
 
@@ -128,12 +128,14 @@ class ConvEncoder(nn.Module):
         super().__init__()
         self.features = features
         if kind == "strided":
-            if min(height, width) < 22:
+            if min(height, width) < 12:
                 raise ConfigError(
-                    f"images of {height}x{width} pixels are too small for a strided encoder, which needs 22x22. "
+                    f"images of {height}x{width} pixels are too small for a strided encoder, which needs 12x12. "
                     "Use kind='impala' or larger images."
                 )
-            trunk = _strided(channels, widths or CHANNELS)
+            # Without padding (card idp) a small image shrinks to a single position, of which a spatial softmax
+            # can say nothing.
+            trunk = _strided(channels, widths or CHANNELS, 0 if min(height, width) >= 64 else 1)
         elif kind == "impala":
             trunk = _impala(channels, widths or (16, 32, 32))
         else:
