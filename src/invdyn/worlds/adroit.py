@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float64
@@ -30,7 +30,7 @@ from invdyn.worlds.mujoco_state import MujocoWorld, integration_state, set_integ
 
 __all__ = ["AdroitDoor"]
 
-Start = Literal["observed", "fitted", "stored"]
+STARTS = ("observed", "fitted", "stored")
 HAND = (
     *("WRJ1", "WRJ0", "FFJ3", "FFJ2", "FFJ1", "FFJ0", "MFJ3", "MFJ2", "MFJ1", "MFJ0", "RFJ3", "RFJ2", "RFJ1", "RFJ0"),
     *("LFJ4", "LFJ3", "LFJ2", "LFJ1", "LFJ0", "THJ4", "THJ3", "THJ2", "THJ1", "THJ0"),
@@ -65,8 +65,8 @@ class AdroitDoor(MujocoWorld):
     camera: ClassVar[str | int] = -1
     look: ClassVar[Mapping[str, Any]] = {"azimuth": 90.0, "elevation": -25.0, "distance": 1.5, "lookat": (0, 0, 0.2)}
 
-    def __init__(self, *, batch: int = 1, horizon: int = 300, start: Start = "observed") -> None:
-        if start not in ("observed", "fitted", "stored"):
+    def __init__(self, *, batch: int = 1, horizon: int = 300, start: str = "observed") -> None:
+        if start not in STARTS:
             raise ConfigError(f"adroit/door: start {start!r} is none of 'observed', 'fitted', 'stored'.")
         self.starting = start
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):

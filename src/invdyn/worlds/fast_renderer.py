@@ -174,6 +174,10 @@ class FastRenderer:
         return view
 
 
+_backend = require
+"""How a backend's module is imported."""
+
+
 def _free(gl: Any, context: Any) -> None:
     gl.make_current()
     context.free()
@@ -188,7 +192,7 @@ def _gl_context(height: int, width: int, backend: str | None) -> Any:
     answers = []
     for name in [wanted] if wanted in BACKENDS else BACKENDS:
         try:
-            return require(f"mujoco.{name}", "worlds").GLContext(width, height)
+            return _backend(f"mujoco.{name}", "worlds").GLContext(width, height)
         except Exception as error:  # whatever a driver raises; it goes into the message
             answers.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())}")
     raise WorldError(

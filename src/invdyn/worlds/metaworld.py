@@ -106,6 +106,7 @@ class MetaWorld(MujocoWorld):
         env.reset()
         variation = env._last_rand_vec.copy()
         self.thaw(copy, pristine)
+        env.seed(int(seed))
         env._freeze_rand_vec, env._last_rand_vec = True, variation
         observation, _ = env.reset()
         return self.flat(observation)

@@ -222,7 +222,7 @@ def _packed(arbiter: Mapping[str, Any], ordered: bool, stamp: int) -> list[float
     for contact in arbiter["contacts"]:
         numbers += [*contact["r1"], *contact["r2"], *(contact[key] for key in CONTACT_KEYS)]
         numbers += [contact["hash"] >> 32, contact["hash"] & 0xFFFFFFFF]
-    return numbers + [0.0] * (SLOT - len(numbers))
+    return [float(number) for number in numbers] + [0.0] * (SLOT - len(numbers))
 
 
 def _unpacked(numbers: Float64[np.ndarray, " slot"], a: Any, b: Any) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from torch import Tensor
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.episode import Episode
 from invdyn.episodes.signal import Signal, SignalSpec
-from invdyn.errors import ConfigError, WorldError
+from invdyn.errors import ConfigError
 from invdyn.worlds.base import WORLD_STATE, Expert, World
+from invdyn.worlds.registry import maker
 
 __all__ = ["Actor", "record"]
 
@@ -112,8 +113,8 @@ def record(
         on_episode: called with the number of episodes finished since the last call (progress).
 
     Returns:
-        Signals: the world's observations, `action`, `next.reward`, `next.success`, `world.state` (where the world has one); metadata `world`
-        (id and constants), `seed`, `success`, `return`.
+        Signals: the world's observations, `action`, `next.reward`, `next.success`, and `world.state` where the world
+        has one; metadata `world` (id and constants), `seed`, `success`, `return`.
 
     Raises:
         ConfigError: no seeds, or a negative noise, hold or number of workers; noise without bounds.
@@ -129,13 +130,9 @@ def record(
     numbers = [int(s) for s in seeds]
     if workers == 1:
         return Dataset.from_episodes(_record(world, numbers, policy, plan, on_episode), origin=world.name)
-    if world.recipe is None:
-        raise WorldError(f"record: {world.name} was not made by make_world, so other processes cannot make it.")
     context = multiprocessing.get_context("spawn")
     parts = [numbers[i : i + world.batch] for i in range(0, len(numbers), world.batch)]
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_prepare, initargs=(world.recipe, world.batch)
-    ) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=(maker(world),)) as pool:
         episodes: list[Episode] = []
         for done in pool.map(_record_part, parts, [policy] * len(parts), [plan] * len(parts)):
             episodes += done
@@ -148,12 +145,10 @@ _world: World | None = None
 """The world of a worker process."""
 
 
-def _prepare(recipe: tuple[str, dict[str, Any]], batch: int) -> None:
-    from invdyn.worlds.registry import make_world
-
+def _prepare(make: Callable[[], World]) -> None:
     global _world
     torch.set_num_threads(1)  # the process is ours
-    _world = make_world(recipe[0], batch=batch, **recipe[1])
+    _world = make()
 
 
 def _record_part(seeds: list[int], policy: Actor | None, plan: _Plan) -> list[Episode]:
