@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from invdyn.cli.options import Flag
 from invdyn.cli.output import note, table
 from invdyn.errors import ConfigError, unknown_name
 
@@ -29,9 +30,9 @@ class Bench:
 
     name: tyro.conf.Positional[str]
     """Which benchmark (a file of benchmarks/), or `all`."""
-    quick: bool = False
+    quick: Flag = False
     """Small sizes: checks that it runs, the figures mean little."""
-    json: bool = False
+    json: Flag = False
     """One JSON array of rows {name, ours, peer, unit, ratio, note} on stdout."""
 
     def run(self) -> list[dict[str, Any]]:

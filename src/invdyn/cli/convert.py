@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import tyro
 
+from invdyn.cli.options import Flag, open_recordings
 from invdyn.cli.selection import parse_episodes
 
 __all__ = ["Convert"]
@@ -21,8 +22,12 @@ class Convert:
     """Recordings in any supported format."""
     target: tyro.conf.Positional[Path]
     """Folder or file to create; nothing is there until all of it is."""
-    to: Literal["lerobot", "minari", "robomimic"] = "lerobot"
+    to: Literal["lerobot", "minari", "robomimic", "npz"] = "lerobot"
     """Format to write."""
+    format: str | None = None
+    """Format of the source, where it is not found by itself: `csv`, `parquet`, `npz`, `lerobot`, `minari`, ..."""
+    read: tuple[str, ...] = ()
+    """Options of the source's reader: `fps=50`, `nan=mask`, `'groups={"observation.state": ["x", "v"]}'`, ..."""
     episodes: str = "all"
     """Which episodes: `all`, `0:20`, `3,7`."""
     signals: tuple[str, ...] = ()
@@ -35,17 +40,17 @@ class Convert:
     """Mask labels with a smaller confidence weight (for trainers that know no weights)."""
     max_residual: float = float("inf")
     """Mask labels whose replay residual is larger."""
-    overwrite: bool = False
+    overwrite: Flag = False
     """Replace an existing target."""
-    json: bool = False
+    json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
         from invdyn.actions.labeller import filter_labels
-        from invdyn.episodes import open_dataset, write_dataset
+        from invdyn.episodes import write_dataset
         from invdyn.episodes.views import hide, select_signals
 
-        data = open_dataset(self.source)
+        data = open_recordings(self.source, self.format, self.read)
         data = data[parse_episodes(self.episodes, len(data))]
         if self.signals:
             data = select_signals(data, self.signals)

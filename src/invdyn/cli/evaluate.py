@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from invdyn.cli.options import Flag, new_path
 from invdyn.cli.output import number, table
 
 __all__ = ["Evaluate"]
@@ -32,7 +33,7 @@ class Evaluate:
     """Processes."""
     videos: Path | None = None
     """Folder for videos of the first episodes."""
-    json: bool = False
+    json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
@@ -44,6 +45,8 @@ class Evaluate:
 
         if self.episodes < 1:
             raise ConfigError(f"--episodes is {self.episodes}, expected at least 1.")
+        if self.videos is not None:
+            new_path(self.videos, "--videos")
         policy = None if self.policy == "expert" else load_model(Path(self.policy))
         if policy is not None and not isinstance(policy, ClonedPolicy):
             raise FormatError(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tyro
 
 from invdyn.actions import InverseConfig
 from invdyn.actions.fit import default_trainer
+from invdyn.cli.options import Flag, claim_run, run_identity, trainer_of
 from invdyn.cli.output import component_names, number, table
 from invdyn.cli.selection import parse_episodes
 from invdyn.training import TrainerConfig
+
+if TYPE_CHECKING:
+    from invdyn.actions.calibrated import CalibratedInverse
+    from invdyn.episodes import Dataset
 
 __all__ = ["Fit"]
 
@@ -21,45 +26,45 @@ __all__ = ["Fit"]
 class Fit:
     """Fit an inverse model on the labelled episodes, score it on episodes left out, calibrate its intervals.
 
-    Every labelled episode is left out once (in `--folds` groups): its errors give the score and the width of the intervals.
-    The model that is kept is then trained on all of them.
+    Every labelled episode is left out once (in `--folds` groups): the errors on it give the score and the width of the
+    intervals. The models of all folds together are the model that is kept.
     """
+
+    resumes: ClassVar[bool] = True
 
     data: tyro.conf.Positional[Path]
     """Recordings, some of them with the cause."""
     out: Path
-    """Folder for the model, `model.safetensors` + `config.json` + `calibration.json`."""
+    """Folder for the model; an interrupted run with the same settings continues."""
     episodes: str = "all"
     """Use only these episodes (labelled or not): `all`, `0:20`, ..."""
     model: InverseConfig = field(default_factory=InverseConfig)
     """The model."""
     trainer: TrainerConfig = field(default_factory=default_trainer)
     """The training."""
+    ema: float | None = None
+    """Keep the average of the weights with this decay (say 0.999); None keeps the weights themselves."""
     level: float = 0.9
     """Coverage of the intervals."""
     folds: int = 5
     """Groups of labelled episodes left out in turn."""
     seed: int = 0
     """Of weights, batches and folds."""
-    json: bool = False
+    json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
-        from invdyn.actions.calibrated import fit_calibrated
         from invdyn.episodes import open_dataset
+        from invdyn.training.config import to_json
 
         data = open_dataset(self.data)
         data = data[parse_episodes(self.episodes, len(data))]
-        fitted = fit_calibrated(
-            data,
-            self.model,
-            trainer=self.trainer,
-            level=self.level,
-            folds=self.folds,
-            folder=self.out,
-            progress=True,
-            seed=self.seed,
-        )
+        names = [*self.model.inputs, self.model.target]
+        data.schema.select(names)  # raises for an unknown one, before anything is made
+        trainer = trainer_of(self.trainer, self.ema, self.seed)
+        asked = {"command": "fit", "level": self.level, "folds": self.folds, "model": to_json(self.model)}
+        with claim_run(self.out, {**asked, **run_identity(data, names, trainer)}):
+            fitted = self._fit(data, trainer)
         found = fitted.crossed.predictions
         lower, upper = fitted.calibration.interval(found.point, found.spread)
         spec = data.schema[self.model.target]
@@ -77,6 +82,20 @@ class Fit:
             "guarantee": fitted.calibration.guarantee,
             "seed": self.seed,
         }
+
+    def _fit(self, data: Dataset, trainer: TrainerConfig) -> CalibratedInverse:
+        from invdyn.actions.calibrated import fit_calibrated
+
+        return fit_calibrated(
+            data,
+            self.model,
+            trainer=trainer,
+            level=self.level,
+            folds=self.folds,
+            folder=self.out,
+            progress=True,
+            seed=self.seed,
+        )
 
     def show(self, result: dict[str, Any]) -> None:
         print(f"{result['model']}: fitted on {result['episodes']} labelled episodes ({result['steps']} steps)")

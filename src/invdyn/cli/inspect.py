@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from invdyn.cli.options import Flag, open_recordings
 from invdyn.cli.output import number, table
 
 __all__ = ["Inspect"]
@@ -20,18 +21,22 @@ class Inspect:
 
     path: tyro.conf.Positional[Path]
     """Recordings in any supported format."""
-    stats: bool = True
-    """Recompute mean, spread and range of every numeric signal (reads the data, not the pictures)."""
-    json: bool = False
+    format: str | None = None
+    """Format, where it is not found by itself: `csv`, `parquet`, `npz`, `lerobot`, `minari`, ..."""
+    read: tuple[str, ...] = ()
+    """Options of the format's reader, e.g. `fps=50 nan=mask`."""
+    no_stats: Flag = False
+    """Leave out mean, spread and range of the numeric signals, for which all data but the pictures are read."""
+    json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
-        from invdyn.episodes import open_dataset, statistics
+        from invdyn.episodes import statistics
         from invdyn.episodes.formats import detect_format
 
-        data = open_dataset(self.path)
+        data = open_recordings(self.path, self.format, self.read)
         numeric = [s.name for s in data.schema.signals if s.kind != "image" and not s.is_text]
-        found = statistics(data, numeric) if self.stats else {}
+        found = {} if self.no_stats else statistics(data, numeric)
         signals = []
         for spec in data.schema.signals:
             row: dict[str, Any] = {
@@ -60,7 +65,7 @@ class Inspect:
                 sources.update(str(v) or "none" for v in column.values)
         return {
             "path": str(self.path),
-            "format": detect_format(self.path),
+            "format": self.format or detect_format(self.path),
             "episodes": len(data),
             "frames": data.frames,
             "fps": data.fps,
@@ -78,7 +83,8 @@ class Inspect:
             f"{result['fps']:g} fps, {result['seconds']:.0f} s; {result['shortest']} to {result['longest']} steps"
         )
         for task, count in result["tasks"].items():
-            print(f"  task {task!r}: {count} episodes")
+            if task:
+                print(f"  task {task!r}: {count} episodes")
         for source, count in result["labels"].items():
             print(f"  labels {source}: {count} steps")
         columns = ["signal", "kind", "shape", "dtype", "unit", "present", "mean", "std", "min", "max"]

@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "Command", "main"]
 # name -> (module, class, one line). Modules are imported only when their command runs: `--help` stays quick.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("invdyn.cli.demo", "Demo", "the main job on an embedded default, with a report (minutes)"),
+    "data make": ("invdyn.cli.data", "Make", "recordings of a world's expert"),
     "inspect": ("invdyn.cli.inspect", "Inspect", "what is in these recordings"),
     "convert": ("invdyn.cli.convert", "Convert", "between formats; hide or filter signals and episodes"),
     "fit": ("invdyn.cli.fit", "Fit", "an inverse model from the episodes whose causes are known"),
@@ -59,6 +60,17 @@ def _usage() -> str:
             "Start with: invdyn demo",
         ]
     )
+
+
+def _unknown(name: str) -> str:
+    """What to say about a command that does not exist."""
+    families = sorted({known.split()[0] for known in COMMANDS if " " in known})
+    if name in families:
+        members = ", ".join(known for known in COMMANDS if known.startswith(f"{name} "))
+        return f"{name!r} needs a second word. Commands: {members}."
+    near = difflib.get_close_matches(name, [*COMMANDS, *families], n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Commands: {', '.join(COMMANDS)}."
+    return f"unknown command {name!r}. {hint}"
 
 
 @contextlib.contextmanager
@@ -101,20 +113,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] == "--version":
         print(f"invdyn {__version__}")
         return 0
-    name, rest = args[0], args[1:]
+    name = " ".join(args[:2]) if " ".join(args[:2]) in COMMANDS else args[0]
+    rest = args[len(name.split()) :]
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Commands: {', '.join(COMMANDS)}."
-        print(f"invdyn: unknown command {name!r}. {hint}", file=sys.stderr)
+        print(f"invdyn: {_unknown(name)}", file=sys.stderr)
         return 2
     module, cls, _ = COMMANDS[name]
     import tyro
 
     kind = getattr(importlib.import_module(module), cls)
     try:
-        command: Command = tyro.cli(kind, args=rest, prog=f"invdyn {name}", config=(tyro.conf.FlagCreatePairsOff,))
+        command: Command = tyro.cli(
+            kind,
+            args=rest,
+            prog=f"invdyn {name}",
+            config=(
+                tyro.conf.PositionalMetavarFromFieldName,
+                tyro.conf.AvoidSubcommands,  # optional groups of settings are not a second command
+                tyro.conf.SuppressFixed,
+                tyro.conf.HelptextFromCommentsOff,
+            ),
+        )
     except SystemExit as stop:  # tyro has printed what is wrong, or the help
         return int(stop.code or 0)
+    except InvdynError as error:  # a config refused a value
+        print(f"invdyn {name}: {error}", file=sys.stderr)
+        return 2
     try:
         if command.json:
             with _stdout_for_data_only() as out:
@@ -137,7 +161,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:
-        print(f"\ninvdyn {name}: interrupted. The same command continues where it stopped.", file=sys.stderr)
+        told = "The same command continues where it stopped." if getattr(command, "resumes", False) else ""
+        print(f"\ninvdyn {name}: interrupted. {told}".rstrip(), file=sys.stderr)
         return 130
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import tyro
 
+from invdyn.cli.options import Flag, claim_run, run_identity, trainer_of
 from invdyn.cli.output import note
 from invdyn.cli.selection import parse_episodes
 from invdyn.decisions import PolicyConfig
 from invdyn.training import TrainerConfig
+
+if TYPE_CHECKING:
+    from invdyn.decisions.cloning import FittedPolicy
+    from invdyn.episodes import Dataset
 
 __all__ = ["Train"]
 
@@ -19,6 +24,8 @@ __all__ = ["Train"]
 @dataclass(frozen=True)
 class Train:
     """Clone the behaviour of labelled recordings: measured actions, inferred ones, or both, weighted by confidence."""
+
+    resumes: ClassVar[bool] = True
 
     data: tyro.conf.Positional[Path]
     """Labelled recordings."""
@@ -30,6 +37,8 @@ class Train:
     """The policy."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     """The training."""
+    ema: float | None = None
+    """Keep the average of the weights with this decay (say 0.999); None keeps the weights themselves."""
     source: Literal["measured", "inferred", "both"] = "both"
     """Which actions to learn from."""
     weighting: Literal["none", "confidence", "residual"] = "confidence"
@@ -38,29 +47,26 @@ class Train:
     """Share of the episodes that decide when to stop."""
     seed: int = 0
     """Of weights and batches."""
-    json: bool = False
+    json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
-        from invdyn.decisions import fit_policy
-        from invdyn.episodes import open_dataset
+        from invdyn.decisions.cloning import choose_inputs
+        from invdyn.episodes import label_specs, open_dataset
         from invdyn.training import save_model
+        from invdyn.training.config import to_json
 
         data = open_dataset(self.data)
         data = data[parse_episodes(self.episodes, len(data))]
-        note(f"training on {len(data)} episodes of {self.data}")
-        fitted = fit_policy(
-            data,
-            self.policy,
-            trainer=self.trainer,
-            source=self.source,
-            weighting=self.weighting,
-            holdout=self.holdout,
-            folder=self.out,
-            progress=True,
-            seed=self.seed,
-        )
-        save_model(fitted.policy, self.out, overwrite=True)
+        trainer = trainer_of(self.trainer, self.ema, self.seed)
+        names = [*choose_inputs(data, self.policy), self.policy.target]
+        columns = label_specs(data.schema[self.policy.target])
+        read = [*names, *(c.name for c in columns.values() if c.name in data.schema)]
+        asked = {"command": "train", "source": self.source, "weighting": self.weighting, "holdout": self.holdout}
+        asked = {**asked, "policy": to_json(self.policy), **run_identity(data, read, trainer)}
+        with claim_run(self.out, asked):
+            fitted = self._train(data, trainer)
+            save_model(fitted.policy, self.out, overwrite=True)
         return {
             "policy": str(self.out),
             "episodes": len(fitted.episodes),
@@ -71,6 +77,21 @@ class Train:
             "seconds": fitted.training.seconds,
             "seed": self.seed,
         }
+
+    def _train(self, data: Dataset, trainer: TrainerConfig) -> FittedPolicy:
+        from invdyn.decisions import fit_policy
+
+        note(f"training on {len(data)} episodes of {self.data}")
+        return fit_policy(
+            data,
+            self.policy,
+            trainer=trainer,
+            source=self.source,
+            weighting=self.weighting,
+            holdout=self.holdout,
+            folder=self.out,
+            progress=True,
+        )
 
     def show(self, result: dict[str, Any]) -> None:
         print(

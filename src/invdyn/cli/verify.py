@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from invdyn.cli.options import Flag, new_path
 from invdyn.cli.output import component_names, number, table
 from invdyn.cli.selection import parse_episodes
 
@@ -35,7 +36,7 @@ class Verify:
     data: tyro.conf.Positional[Path]
     """Recordings with causes, measured or inferred."""
     truth: Path | None = None
-    """The same recordings with their recorded causes: scores the inferred ones, replays the true ones as the ceiling."""
+    """The same recordings with their recorded causes: scores the inferred ones, replays the true ones as ceiling."""
     world: str | None = None
     """World id; the one the recordings name when not given. `none` skips the replay."""
     target: str = "action"
@@ -46,13 +47,15 @@ class Verify:
     """Beside open loop, replay re-anchored to the recording every so many steps."""
     report: Path | None = None
     """Write an HTML report with the curves here."""
-    json: bool = False
+    json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
         from invdyn.actions.scoring import score_labels
         from invdyn.episodes import open_dataset
 
+        if self.report is not None:
+            new_path(self.report, "--report")
         data = open_dataset(self.data)
         chosen = parse_episodes(self.episodes, len(data))
         data = data[chosen]

@@ -1,0 +1,134 @@
+"""What several commands share on the command line: how options look, how recordings are opened, outputs claimed."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from invdyn.errors import ConfigError, unknown_name
+
+if TYPE_CHECKING:
+    from invdyn.episodes import Dataset
+    from invdyn.training import TrainerConfig
+
+__all__ = ["Flag", "claim_run", "new_path", "open_recordings", "run_identity", "trainer_of"]
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+"""A switch that is off unless given (`--json`, without a `--no-json` beside it)."""
+
+RUN = "run.json"
+"""In the output folder of a command that can be continued: what was asked of it."""
+
+
+def open_recordings(path: Path, format: str | None = None, read: Sequence[str] = ()) -> Dataset:  # noqa: A002
+    """Recordings at a path, with options of their format given as `name=value` (JSON, or plain text).
+
+    Raises:
+        ConfigError: an option that is not of the form name=value.
+        UnknownNameError: a format, or an option that it does not have; names the nearest.
+    """
+    import importlib
+
+    from invdyn.episodes.formats import READERS, detect_format, open_dataset
+
+    options: dict[str, Any] = {}
+    for text in read:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--read {text!r}: expected name=value, for example fps=50 or nan=mask.")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    if options and path.exists():
+        kind = format or detect_format(path)
+        if kind in READERS:
+            module, _, function = READERS[kind].partition(":")
+            signature = inspect.signature(getattr(importlib.import_module(module), function)).parameters
+            known = [p.name for p in signature.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+            for name in options:
+                if name not in known:
+                    raise unknown_name(f"option of the {kind} reader", name, known or ["none"])
+    return open_dataset(path, format=format, **options)
+
+
+def new_path(path: Path, option: str) -> Path:
+    """An output that is not there yet (an empty folder will do).
+
+    Raises:
+        ConfigError: something is there already.
+    """
+    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise ConfigError(f"{path} exists already. Choose another {option}, or remove it first.")
+    return path
+
+
+@contextmanager
+def claim_run(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """An output folder for a run that can be continued: the same settings may take it again, no others.
+
+    A run that fails before it has written anything leaves no folder behind.
+
+    Args:
+        folder: new, empty, or of a former run with the same settings.
+        settings: what the result depends on, data included; JSON-able.
+
+    Raises:
+        ConfigError: a folder with something else in it, or of a run with other settings.
+    """
+    from invdyn.actions.provenance import check_same
+    from invdyn.episodes.formats.atomic import replacing
+
+    asked = json.loads(json.dumps(settings))
+    mark = folder / RUN
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file, expected a folder. Choose another --out.")
+    if mark.is_file():
+        try:
+            known = json.loads(mark.read_text(encoding="utf-8"))
+        except ValueError:
+            known = None
+        if not isinstance(known, dict):
+            raise ConfigError(f"{mark} is damaged. Choose another --out, or remove {folder} first.")
+        check_same(known, asked, str(folder), "Choose another --out, or remove it first.")
+    else:
+        new_path(folder, "--out")
+        with replacing(mark) as temporary:
+            temporary.write_text(json.dumps(asked, indent=2), encoding="utf-8")
+    try:
+        yield
+    finally:
+        if [f.name for f in folder.iterdir()] == [RUN]:
+            mark.unlink()
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def run_identity(data: Dataset, names: Sequence[str], trainer: TrainerConfig) -> dict[str, Any]:
+    """What a trained model depends on: the recordings, by content, and the training."""
+    from invdyn.actions.provenance import dataset_identity
+    from invdyn.training.config import to_json
+    from invdyn.training.trainer import MAY_DIFFER
+
+    training = {k: v for k, v in to_json(trainer).items() if k not in MAY_DIFFER}
+    return {"data": dataset_identity(data, names), "trainer": training}
+
+
+def trainer_of(trainer: TrainerConfig, ema: float | None, seed: int) -> TrainerConfig:
+    """The training with the options that stand outside `--trainer`.
+
+    Raises:
+        ConfigError: a second seed, or a decay that is none.
+    """
+    from invdyn.nn.ema import EMAConfig
+
+    if trainer.seed != type(trainer).seed:
+        raise ConfigError(f"--trainer.seed {trainer.seed} would be replaced by --seed. Give --seed alone.")
+    return dataclasses.replace(trainer, ema=None if ema is None else EMAConfig(decay=ema), seed=seed)
