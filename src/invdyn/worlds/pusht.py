@@ -63,14 +63,15 @@ class PushT(GymWorld):
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on stdout
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            make = require("gym_pusht.envs.pusht", "worlds").PushTEnv
+            package = require("gym_pusht.envs.pusht", "worlds")
             self._pymunk: Any = require("pymunk", "worlds")
             self._arbiter: Any = require("pymunk.arbiter", "worlds")
             self._lib: Any = require("pymunk._chipmunk_cffi", "worlds").lib
 
         def made() -> Any:
-            env = make(obs_type="state")
+            env = package.PushTEnv(obs_type="state")
             env.reset(seed=0)
+            env._get_coverage = _Coverage(env, package.pymunk_to_shapely)
             return env
 
         super().__init__(
@@ -210,6 +211,22 @@ class PushT(GymWorld):
         body.angle, body.position = angle, position
         body.center_of_gravity = centre
         body.angle = angle
+
+
+class _Coverage:
+    """`PushTEnv._get_coverage` with the block's two shapes in a fixed order.
+
+    The environment's own takes them from a set, whose order (by address) decides how the areas are rounded.
+    """
+
+    def __init__(self, env: Any, to_shapely: Any) -> None:
+        self.env, self.to_shapely = env, to_shapely
+
+    def __call__(self) -> float:
+        env = self.env
+        goal = self.to_shapely(env.get_goal_pose_body(env.goal_pose), env._block_shapes)
+        block = self.to_shapely(env.block, env._block_shapes)
+        return float(goal.intersection(block).area / goal.area)
 
 
 def _packed(arbiter: Mapping[str, Any], ordered: bool, stamp: int) -> list[float]:
