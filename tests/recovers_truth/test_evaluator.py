@@ -9,7 +9,7 @@ import pytest
 import torch
 from toy_world import CartWorld, Proportional
 
-from invdyn.errors import ConfigError
+from invdyn.errors import ConfigError, WorldError
 from invdyn.verify import CostMeter, evaluate, flops, parameters, write_video
 
 
@@ -97,7 +97,7 @@ def test_errors_say_what_is_wrong(tmp_path):
         evaluate(policy, world, [1, 1])
     with pytest.raises(ConfigError, match=r"workers=1 and max_steps=0 must be at least 1"):
         evaluate(policy, world, [1], max_steps=0)
-    with pytest.raises(ConfigError, match=r"2 workers need a function that makes the world, e.g. functools.partial"):
+    with pytest.raises(WorldError, match=r"was not made by make_world, so other processes cannot make it"):
         evaluate(policy, world, [1, 2], workers=2)
     with pytest.raises(ConfigError, match=r"seed 9 is to be filmed but is not among the seeds evaluated"):
         evaluate(policy, world, [1, 2], videos=tmp_path, film=[9])

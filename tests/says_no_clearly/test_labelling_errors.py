@@ -21,7 +21,7 @@ from invdyn.actions.labeller import filter_labels, label_dataset
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.episode import Episode
 from invdyn.episodes.signal import Signal, SignalSpec
-from invdyn.errors import ConfigError, FormatError, SignalError, UnknownNameError
+from invdyn.errors import ConfigError, FormatError, SignalError, UnknownNameError, WorldError
 from invdyn.nn.gaussians import Gaussian
 from invdyn.verify.conformal import calibrate
 
@@ -155,9 +155,7 @@ def test_settings() -> None:
         ConfigError, match=r"refine_above=0.1 needs a world to replay in. Give the world, or leave it out"
     ):
         label_dataset(recordings(), MoveModel(), "out", refine_above=0.1)
-    with pytest.raises(
-        ConfigError, match=r"2 workers need a function that makes the world, e.g. functools.partial\(make_wor"
-    ):
+    with pytest.raises(WorldError, match=r"was not made by make_world, so other processes cannot make it"):
         label_dataset(recordings(), MoveModel(), "out", world=CartWorld(), workers=2)
 
 

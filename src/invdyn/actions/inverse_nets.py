@@ -97,15 +97,23 @@ class InverseNet(InverseModel):
 
 
 class FlatTrunk(nn.Module):
-    """MLP over the features of all steps side by side, plus a linear path from those that do not depend on where
-    things are: a law of motion is local, and a linear map of places learnt from few episodes tells them apart instead.
+    """MLP over the features of all steps side by side, plus a linear path.
+
+    The path begins at the changes from step to step: a law of motion is local, and a linear map of places learnt from
+    few episodes tells them apart instead. Where things are enters it only for the outputs that `placed` marks, which
+    `ridge.py` decides: causes that are themselves places (the target of a position controller) need it.
     """
+
+    placed: Tensor
 
     def __init__(self, config: InverseConfig, features: int, absolute: int, outputs: int) -> None:
         super().__init__()
         self.absolute = absolute
         self.net = MLP(features, outputs, width=config.width, depth=config.depth, dropout=config.dropout)
         self.linear = nn.Linear(features - absolute, outputs) if config.linear else None
+        self.places = nn.Linear(absolute, outputs, bias=False) if config.linear and absolute else None
+        if self.places is not None:
+            self.register_buffer("placed", torch.zeros(outputs))
         last = self.net[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():  # begin near the linear path, or near the mean
@@ -114,10 +122,16 @@ class FlatTrunk(nn.Module):
             if self.linear is not None:
                 self.linear.weight.zero_()
                 self.linear.bias.zero_()
+            if self.places is not None:
+                self.places.weight.zero_()
 
     def forward(self, x: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch size"]:
         out = self.net(x)
-        return out if self.linear is None else out + self.linear(x[..., self.absolute :])
+        if self.linear is not None:
+            out = out + self.linear(x[..., self.absolute :])
+        if self.places is not None:
+            out = out + self.placed * self.places(x[..., : self.absolute])
+        return out
 
 
 class TransformerTrunk(nn.Module):

@@ -31,8 +31,9 @@ from invdyn.errors import ConfigError, FormatError, SignalError
 from invdyn.training.progress import progress as progress_bar
 from invdyn.verify.conformal import Calibration
 from invdyn.verify.onestep import OneStep
-from invdyn.verify.refine import REFINED, refine
+from invdyn.verify.refine import REFINED, RefineConfig, refine
 from invdyn.worlds.base import World
+from invdyn.worlds.registry import maker
 
 __all__ = ["LabelReport", "filter_labels", "label_dataset"]
 
@@ -99,6 +100,7 @@ class _Job:
     world: World | Callable[[], World] | None
     scale: np.ndarray | None
     refine_above: float | None
+    refinement: RefineConfig
     batch_size: int
     device: str
     options: LeRobotOptions
@@ -122,6 +124,7 @@ def label_dataset(
     level: float | None = None,
     world: World | Callable[[], World] | None = None,
     refine_above: float | None = None,
+    refinement: RefineConfig | None = None,
     workers: int = 1,
     executor: Executor | None = None,
     batch_size: int = 8192,
@@ -149,7 +152,8 @@ def label_dataset(
             the world when there are several workers.
         refine_above: correct inferred causes whose residual is larger, by replay; their source ends in `+refined`,
             and their interval is widened where it did not hold the corrected value.
-        workers: processes on this machine.
+        refinement: how much to spend on a step that is corrected.
+        workers: processes on this machine; a world is then made anew in each, see `worlds.maker`.
         executor: where the work is done instead, see `Executor`.
         batch_size: windows per evaluation of the model.
         device: of the model.
@@ -170,10 +174,7 @@ def label_dataset(
     if refine_above is not None and world is None:
         raise ConfigError(f"refine_above={refine_above} needs a world to replay in. Give the world, or leave it out.")
     if isinstance(world, World) and workers > 1:
-        raise ConfigError(
-            f"{workers} workers need a function that makes the world, e.g. "
-            f"functools.partial(make_world, {world.name!r}, batch={world.batch}), because a simulator cannot be shared."
-        )
+        world = maker(world)
     target = _checked_target(source, model, calibration)
     schema = source.schema.updated([target, *label_specs(target).values()])
     staging = Staging(out, {})
@@ -185,6 +186,7 @@ def label_dataset(
         "level": level,
         "world": None if world is None else _world_name(world),
         "refine_above": refine_above,
+        "refinement": repr(refinement or RefineConfig()),
         "batch_size": batch_size,
         "weight": RULE,
         "options": repr(options),
@@ -211,6 +213,7 @@ def label_dataset(
         world,
         scale,
         refine_above,
+        refinement or RefineConfig(),
         batch_size,
         device,
         options,
@@ -375,6 +378,7 @@ def _label(job: _Job, index: int, episode: Episode, answer: Answers) -> tuple[La
                 episode,
                 value,
                 threshold=job.refine_above,
+                config=job.refinement,
                 tool=tool,
                 spread=spread,
                 keep=measured,

@@ -49,7 +49,8 @@ def score_labels(labelled: Dataset, truth: Dataset, target: str = "action") -> L
     if len(labelled) != len(truth) or (labelled.lengths != truth.lengths).any():
         raise ConfigError(
             f"{labelled.source.origin} ({len(labelled)} episodes, {labelled.frames} frames) and {truth.source.origin} "
-            f"({len(truth)} episodes, {truth.frames} frames) are not the same recordings. Compare with those that were labelled."
+            f"({len(truth)} episodes, {truth.frames} frames) are not the same "
+            "recordings. Compare with those that were labelled."
         )
     if label_specs(labelled.schema[target])["source"].name not in labelled.schema:
         raise ConfigError(f"{labelled.source.origin} has no labels of {target!r}. Label it first with `invdyn label`.")

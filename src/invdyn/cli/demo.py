@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import time
 from dataclasses import dataclass
@@ -35,18 +34,20 @@ class Demo:
 
     task: str = "metaworld/pick-place-v3"
     """World with a scripted expert."""
-    episodes: int = 400
+    episodes: int = 200
     """Recordings."""
-    labelled: int = 20
+    labelled: int = 10
     """How many of them keep their actions (5 %)."""
     noise: float = 0.05
     """Standard deviation of noise on the expert's actions, as a share of half their range: people are not exact."""
-    refine_above: float | None = 0.05
+    refine_above: float | None = 0.003
     """Correct inferred actions by replay where the one-step residual is above this; None leaves them as inferred."""
     replayed: int = 40
     """Inferred episodes that are replayed open loop."""
     trials: int = 100
     """Evaluation episodes of each policy, the same starts for all."""
+    max_steps: int = 200
+    """Steps an evaluation episode may take; the expert needs about 60."""
     updates: int = 4000
     """Training updates of each policy."""
     workers: int = 2
@@ -59,8 +60,9 @@ class Demo:
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
-        from invdyn.actions import InverseConfig, label_dataset
+        from invdyn.actions import InverseConfig
         from invdyn.actions.calibrated import fit_calibrated
+        from invdyn.actions.labeller import label_dataset
         from invdyn.actions.scoring import score_labels
         from invdyn.decisions import compare_policies
         from invdyn.episodes import open_dataset, write_dataset
@@ -68,12 +70,12 @@ class Demo:
         from invdyn.training import TrainerConfig, save_model
         from invdyn.verify import evaluate, predict, replay, resolvable
         from invdyn.verify.metrics import r2
+        from invdyn.verify.refine import RefineConfig
         from invdyn.worlds import make_world, record
 
         began = time.monotonic()
         self._claim()
-        one = functools.partial(make_world, self.task)
-        many = functools.partial(make_world, self.task, batch=10)
+        one, many = make_world(self.task), make_world(self.task, batch=10)
 
         self._say(began, f"recording {self.episodes} expert episodes of {self.task}")
         seeds = range(self.seed, self.seed + self.episodes)
@@ -83,12 +85,11 @@ class Demo:
         given = open_dataset(write_dataset(hide(truth, ["action"], hidden), self.out / "without-actions"))
 
         self._say(began, f"fitting the inverse model on the {self.labelled} episodes that keep their actions")
-        config = InverseConfig(before=3, after=3, ensemble=5)
+        config = InverseConfig(before=3, after=3)
         fitted = fit_calibrated(given, config, folder=self.out / "inverse-model", seed=self.seed)
 
         self._say(began, f"labelling the other {len(hidden)} episodes, checking each step in the simulator")
-        world = one()
-        can = resolvable(world, given[range(self.labelled)])
+        can = resolvable(one, list(given[range(self.labelled)]), horizon=config.after)
         answers = predict(fitted.model, truth[hidden])  # what the model says, before any correction
         report = label_dataset(
             given,
@@ -97,6 +98,8 @@ class Demo:
             calibration=fitted.calibration,
             world=one,
             refine_above=self.refine_above,
+            # At most eight simulator steps each; the default would add sampling, which costs eight times that.
+            refinement=RefineConfig(method="gauss-newton", goal=1e-4),
             workers=self.workers,
         )
         labelled = open_dataset(report.out)
@@ -105,9 +108,9 @@ class Demo:
         self._say(began, f"replaying {self.replayed} inferred episodes from their recorded starts")
         chosen = range(self.labelled, min(self.labelled + self.replayed, self.episodes))
         replays = {
-            "inferred, open loop": replay(world, list(labelled[chosen]), "action"),
-            "inferred, re-anchored every 10 steps": replay(world, list(labelled[chosen]), "action", every=10),
-            "recorded actions (ceiling)": replay(world, list(truth[chosen]), "action"),
+            "inferred, open loop": replay(one, list(labelled[chosen]), "action"),
+            "inferred, re-anchored every 10 steps": replay(one, list(labelled[chosen]), "action", every=10),
+            "recorded actions (ceiling)": replay(one, list(truth[chosen]), "action"),
         }
 
         self._say(began, "training three policies: labelled only, inferred, all true labels")
@@ -120,8 +123,11 @@ class Demo:
             self._say(began, f"evaluating the policy '{name.replace('_', ' ')}' from {self.trials} new starts")
             policy = getattr(policies, name).policy
             save_model(policy, self.out / "policies" / name)
-            tried[name] = evaluate(policy, many, starts, stop_on_success=True, workers=self.workers)
-        world.close()
+            tried[name] = evaluate(
+                policy, many, starts, max_steps=self.max_steps, stop_on_success=True, workers=self.workers
+            )
+        one.close()
+        many.close()
 
         kept = can.dims
         rates = {name: e.success_rate.rate for name, e in tried.items()}
@@ -185,7 +191,9 @@ class Demo:
         actions = causes_figure(
             truth[shown].timestamp[rows],
             np.asarray(truth[shown]["action"].values, float)[rows],
-            *(part[rows] for part in (label.value, label.lower, label.upper)),
+            label.value[rows],
+            label.lower[rows],
+            label.upper[rows],
             names=names,
             unit=spec.unit,
         )
@@ -223,8 +231,8 @@ class Demo:
                 "Replayed in the simulator",
                 [
                     (
-                        "The inferred actions, applied from the recorded start. Open loop, errors add up as they would on a robot; "
-                        "re-anchored, they show the local error. The recorded actions are the ceiling."
+                        "The inferred actions, applied from the recorded start. Open loop, errors add up as they would "
+                        "on a robot; re-anchored, they show the local error. The recorded actions are the ceiling."
                     ),
                 ],
                 rows=[
@@ -237,8 +245,8 @@ class Demo:
                 "Do the intervals hold?",
                 [
                     (
-                        f"At 0.9 they contain {number(result['interval_coverage'])} of the true actions of episodes the model "
-                        f"never saw. {guarantee}"
+                        f"At 0.9 they contain {number(result['interval_coverage'])} of the true actions of episodes "
+                        f"the model never saw. {guarantee}"
                     )
                 ],
                 figures=[coverage_figure(levels, measured, names)],
@@ -256,8 +264,8 @@ class Demo:
             ),
         ]
         lead = (
-            f"{result['episodes_labelled']} recordings of {self.task} with actions, {result['episodes_inferred']} without. "
-            f"Everything below took {result['seconds']:.0f} s."
+            f"{result['episodes_labelled']} recordings of {self.task} with actions, {result['episodes_inferred']} "
+            f"without. Everything below took {result['seconds']:.0f} s."
         )
         write_report(self.out / "report.html", "Actions from observations", lead, sections, f"Seed {self.seed}.")
 

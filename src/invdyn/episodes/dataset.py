@@ -138,9 +138,13 @@ class _Episodes:
         for index, episode in enumerate(episodes):
             for spec in episode.schema.signals:
                 if specs[spec.name] != spec:
-                    raise SignalError(f"episode {index}: signal {spec.name!r} is {spec}, another one has {specs[spec.name]}.")
+                    raise SignalError(
+                        f"episode {index}: signal {spec.name!r} is {spec}, another one has {specs[spec.name]}."
+                    )
             if episode.schema.fps != episodes[0].schema.fps:
-                raise SignalError(f"episode {index} has {episode.schema.fps} fps, the first one {episodes[0].schema.fps}.")
+                raise SignalError(
+                    f"episode {index} has {episode.schema.fps} fps, the first one {episodes[0].schema.fps}."
+                )
         return cls(episodes, Schema(tuple(specs.values()), episodes[0].schema.fps), origin)
 
     @property

@@ -227,7 +227,9 @@ class _InMemory:
         if schema is not None:
             for signal in signals:
                 if schema[signal.name] != signal.spec:
-                    raise SignalError(f"signal {signal.name!r} is {signal.spec}, the schema says {schema[signal.name]}.")
+                    raise SignalError(
+                        f"signal {signal.name!r} is {signal.spec}, the schema says {schema[signal.name]}."
+                    )
         record = EpisodeRecord(length, task, dict(metadata), spans)
         return cls(schema or own, {s.name: s for s in signals}, clock, record)
 

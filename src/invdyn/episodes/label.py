@@ -44,13 +44,14 @@ class Label:
         lower, upper: [time, cause] ends of the interval at the stated coverage; equal to `value` where measured,
             NaN where no calibration was made.
         source: [time] `measured`, `inferred:<model id>` or `` (no cause, e.g. the last step).
-        residual: [time] normalised distance between the recorded next state and the replayed one; NaN where not replayed.
+        residual: [time] distance between the recorded next state and the replayed one, in one-step scales; NaN where
+            not replayed.
         weight: [time] confidence in [0, 1]: 1 where measured, 0 where there is no cause.
     """
 
-    value: Float[np.ndarray, time *cause]
-    lower: Float[np.ndarray, time *cause]
-    upper: Float[np.ndarray, time *cause]
+    value: Float[np.ndarray, time * cause]
+    lower: Float[np.ndarray, time * cause]
+    upper: Float[np.ndarray, time * cause]
     source: np.ndarray
     residual: Float[np.ndarray, " time"]
     weight: Float[np.ndarray, " time"]
@@ -85,7 +86,9 @@ class Label:
         columns = {part: s.name for part, s in label_specs(spec).items()}
         there = [name for name in columns.values() if name in episode]
         if there and columns["source"] not in there:
-            raise SignalError(f"episode {episode.index} has {there[0]!r} but not {columns['source']!r}. Label it again.")
+            raise SignalError(
+                f"episode {episode.index} has {there[0]!r} but not {columns['source']!r}. Label it again."
+            )
         if not there:
             source = np.where(mask, MEASURED, "").astype(object)
             whole = np.where(mask.reshape(-1, *[1] * len(spec.shape)), value, np.nan)
@@ -96,4 +99,11 @@ class Label:
 
         flat = np.full(episode.length, np.nan)
         source = np.asarray(episode[columns["source"]].values, object)
-        return cls(value, column("lower", nothing), column("upper", nothing), source, column("residual", flat), column("weight", flat))
+        return cls(
+            value,
+            column("lower", nothing),
+            column("upper", nothing),
+            source,
+            column("residual", flat),
+            column("weight", flat),
+        )

@@ -64,14 +64,18 @@ class SignalSpec:
                 if np.dtype(self.dtype).kind not in "biuf":
                     raise TypeError
             except TypeError:
-                raise SignalError(f"{where}: dtype {self.dtype!r} is neither a numpy number, bool nor 'string'.") from None
+                raise SignalError(
+                    f"{where}: dtype {self.dtype!r} is neither a numpy number, bool nor 'string'."
+                ) from None
         if any(side < 0 for side in self.shape):
             raise SignalError(f"{where}: shape {self.shape} has a negative side.")
         for what in ("names", "low", "high"):
             given = getattr(self, what)
             allowed = {self.size} if what == "names" else {1, self.size}
             if given is not None and len(given) not in allowed:
-                raise SignalError(f"{where}: {len(given)} {what} given for {self.size} components of shape {self.shape}.")
+                raise SignalError(
+                    f"{where}: {len(given)} {what} given for {self.size} components of shape {self.shape}."
+                )
 
     @property
     def size(self) -> int:

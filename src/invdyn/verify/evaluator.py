@@ -18,6 +18,7 @@ from invdyn.errors import ConfigError
 from invdyn.verify.cost import Cost, CostMeter
 from invdyn.verify.metrics.outcome import Rate, success_rate
 from invdyn.worlds.base import World
+from invdyn.worlds.registry import maker
 
 __all__ = ["Evaluation", "Policy", "evaluate", "write_video"]
 
@@ -89,8 +90,8 @@ def evaluate(
 
     Args:
         policy: None for the world's own expert.
-        world: a world, or a function that makes one, e.g. `functools.partial(make_world, "pendulum", batch=8)`; with
-            several workers it must be a function that can be pickled, because simulators cannot be shared.
+        world: a world, or a function that makes one, e.g. `functools.partial(make_world, "pendulum", batch=8)`. Several
+            workers make their own: the function must be picklable, the world one that `make_world` made.
         seeds: one per episode.
         max_steps: at most so many steps; None for the world's horizon.
         stop_on_success: end an episode once it is solved: faster, but returns then stop there too.
@@ -100,8 +101,9 @@ def evaluate(
         workers: processes.
 
     Raises:
-        ConfigError: no seeds, repeated seeds, workers without a world function, max_steps below 1.
-        WorldError: no expert where one is needed, no pictures where videos are wanted.
+        ConfigError: no seeds, repeated seeds, max_steps below 1.
+        WorldError: no expert where one is needed, no pictures where videos are wanted, a world that other processes
+            cannot make.
     """
     seeds = [int(s) for s in seeds]
     if not seeds:
@@ -112,11 +114,7 @@ def evaluate(
         )
     if workers < 1 or (max_steps is not None and max_steps < 1):
         raise ConfigError(f"evaluate: workers={workers} and max_steps={max_steps} must be at least 1.")
-    if workers > 1 and isinstance(world, World):
-        raise ConfigError(
-            f"evaluate: {workers} workers need a function that makes the world, e.g. "
-            f"functools.partial(make_world, {world.name!r}, batch={world.batch}), because a simulator cannot be shared."
-        )
+    make = None if workers == 1 else maker(world) if isinstance(world, World) else world
     filmed = set((seeds[:4] if film is None else film) if videos is not None else ())
     unknown = sorted(filmed - set(seeds))
     if unknown:
@@ -125,12 +123,12 @@ def evaluate(
     own = world if isinstance(world, World) else world()
     try:
         groups = [seeds[i : i + own.batch] for i in range(0, len(seeds), own.batch)]
-        if workers == 1 or len(groups) == 1 or isinstance(world, World):
+        if make is None or len(groups) == 1:
             meter = CostMeter(warmup=1)
             parts = [_run(policy, own, group, setting, meter) for group in groups]
             cost = meter.cost()
         else:
-            parts, cost = _run_in_processes(policy, world, groups, setting, workers)
+            parts, cost = _run_in_processes(policy, make, groups, setting, workers)
     finally:
         if own is not world:
             own.close()

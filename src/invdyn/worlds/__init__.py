@@ -3,7 +3,7 @@
 | file | what | source |
 |---|---|---|
 | base | `World`, `Expert`, `Snapshot`, `StepResult`: the interface | |
-| registry | `WORLDS`, `make_world`: worlds by id | |
+| registry | `WORLDS`, `make_world`: worlds by id; `maker` for other processes | |
 | record | `record`: episodes under an expert or a policy | |
 | torch_world, counter_rng | base of the batched torch worlds; random numbers that are functions of seed and step | |
 | rasterizer | batched 2-D pictures, masks, depth and flow in torch | |
@@ -15,6 +15,9 @@
 | metaworld | 50 manipulation tasks with scripted experts | Yu et al., CoRL 2019 |
 | adroit | a hand of 24 joints opens a door | Rajeswaran et al., RSS 2018 |
 | pusht | a disc pushes a T onto its place | Chi et al., RSS 2023 |
+| linear_gaussian | a linear system whose posteriors are closed form | UWM, UVA |
+| mixtures | behaviour mixtures and return-quantile splits | SS-ORL |
+| solver | `integrate`: RK4 and Tsit5 over batches, float64 | Tsitouras 2011 |
 | fast_renderer | MuJoCo pictures, depth and segmentation without the costly effects | MuJoCo |
 
 Simulators are imported when a world is made (extra `worlds`).
@@ -22,6 +25,17 @@ Simulators are imported when a world is made (extra `worlds`).
 
 from invdyn.worlds.base import WORLD_STATE, Expert, Snapshot, StepResult, World
 from invdyn.worlds.record import record
-from invdyn.worlds.registry import WORLDS, Entry, make_world
+from invdyn.worlds.registry import WORLDS, Entry, make_world, maker
 
-__all__ = ["WORLDS", "WORLD_STATE", "Entry", "Expert", "Snapshot", "StepResult", "World", "make_world", "record"]
+__all__ = [
+    "WORLDS",
+    "WORLD_STATE",
+    "Entry",
+    "Expert",
+    "Snapshot",
+    "StepResult",
+    "World",
+    "make_world",
+    "maker",
+    "record",
+]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from invdyn.errors import unknown_name
+from invdyn.errors import WorldError, unknown_name
 from invdyn.worlds.base import World
 
-__all__ = ["WORLDS", "Entry", "make_world"]
+__all__ = ["WORLDS", "Entry", "make_world", "maker"]
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,18 @@ def make_world(id: str, *, batch: int = 1, **options: Any) -> World:  # noqa: A0
             world.recipe = (id, dict(options))
             return world
     raise unknown_name("world", id, WORLDS)
+
+
+def maker(world: World) -> Callable[[], World]:
+    """A function that makes a world like this one in another process, because a simulator cannot be shared.
+
+    Raises:
+        WorldError: a world that did not come from `make_world`.
+    """
+    if world.recipe is None:
+        raise WorldError(
+            f"{world.name} was not made by make_world, so other processes cannot make it. "
+            "Use one worker, or a world from invdyn.worlds.WORLDS."
+        )
+    name, options = world.recipe
+    return partial(make_world, name, batch=world.batch, **options)
