@@ -120,7 +120,7 @@ class TrainResult:
 
     Args:
         steps: updates made, over all resumes.
-        best_step: update whose weights the model now has.
+        best_step: update whose weights the model now has; 0 where none was better than the start.
         best_value: its validation value; None without validation.
         history: one dictionary per logged or validated step.
         seconds: wall-clock, over all resumes.
@@ -215,6 +215,8 @@ class _Run:
             self.folder if c.tensorboard and self.processes.writes and s.stopped is None else None, s.step
         )
         with tracker, progress(c.steps, "training", enabled=self.show, done=s.step) as bar:
+            if self.validate is not None and s.step == 0:
+                self._validate()  # a start that training does not better is kept
             while s.stopped is None:
                 entry = self._update()
                 s.step += 1

@@ -88,6 +88,27 @@ class Refinement:
     methods: np.ndarray = field(repr=False)
     """[time] which method's change was accepted last: `gauss-newton`, `sample` or empty."""
 
+    @classmethod
+    def untouched(cls, values: Float64[np.ndarray, "time cause"], threshold: float) -> Refinement:
+        """Nothing evaluated yet; holds `values` itself, so that what is accepted stands in them."""
+        time = len(values)
+        return cls(
+            values=values,
+            before=np.full(time, np.nan),
+            after=np.full(time, np.nan),
+            changed=np.zeros(time, bool),
+            evaluations=np.zeros(time, np.int64),
+            threshold=threshold,
+            methods=np.full(time, "", object),
+        )
+
+    def accept(self, steps: np.ndarray, found: np.ndarray, cost: np.ndarray, method: str) -> None:
+        """Take over the causes whose residual is smaller than the one so far."""
+        better = cost < self.after[steps]
+        at = steps[better]
+        self.values[at], self.after[at] = found[better], cost[better]
+        self.changed[at], self.methods[at] = True, method
+
     def source(self, source: np.ndarray | str) -> np.ndarray:
         """[time] the label's source with `+refined` where the value was changed."""
         base = np.broadcast_to(np.asarray(source, object), self.changed.shape)
@@ -141,34 +162,32 @@ def refine(
                 f"refine: {name} has shape {given.shape}, the causes of episode {episode.index} need {shape}."
             )
     steps = tool.usable(episode, values)
-    before, after = np.full(episode.length, np.nan), np.full(episode.length, np.nan)
-    changed, evaluations = np.zeros(episode.length, bool), np.zeros(episode.length, np.int64)
-    methods = np.full(episode.length, "", object)
+    result = Refinement.untouched(values, threshold)
     if len(steps) and (tool.scale > 0).any():
         low, high = bounds_of(world, values)
-        job = _Problem(tool, episode, values, tool.compared.recorded(episode), low, np.maximum(high - low, 1e-12))
+        job = Refining(tool, episode, values, tool.compared.recorded(episode), low, np.maximum(high - low, 1e-12))
         gaps = job.gaps(steps, values[steps])
-        before[steps] = after[steps] = rms(gaps)
-        evaluations[steps] = 1
-        open_ = (before[steps] > threshold) & (~keep[steps] if keep is not None else True)
+        result.before[steps] = result.after[steps] = rms(gaps)
+        result.evaluations[steps] = 1
+        open_ = (result.before[steps] > threshold) & (~keep[steps] if keep is not None else True)
         work, gaps = steps[open_], gaps[open_]
         if len(work) and config.method != "sample":
-            found, cost, spent = _gauss_newton(job, work, gaps, config)
-            evaluations[work] += spent
-            _accept(work, found, cost, "gauss-newton", values, after, changed, methods)
-        left = work[after[work] > threshold] if config.method != "gauss-newton" else work[:0]
+            found, cost, spent = gauss_newton(job, work, gaps, config)
+            result.evaluations[work] += spent
+            result.accept(work, found, cost, "gauss-newton")
+        left = work[result.after[work] > threshold] if config.method != "gauss-newton" else work[:0]
         if len(left):
             wide = np.full((len(left), values.shape[1]), config.width)
             if spread is not None:
                 wide = np.maximum(wide, spread[left] / job.range)
-            found, cost = _sample(job, left, wide, config, np.random.default_rng(seed), values, after)
-            evaluations[left] += config.rounds * config.samples
-            _accept(left, found, cost, "sample", values, after, changed, methods)
-    return Refinement(values, before, after, changed, evaluations, threshold, methods)
+            found, cost = sample(job, left, wide, config, np.random.default_rng(seed), values, result.after)
+            result.evaluations[left] += config.rounds * config.samples
+            result.accept(left, found, cost, "sample")
+    return result
 
 
 @dataclass(frozen=True)
-class _Problem:
+class Refining:
     """Forward evaluations of one episode; causes are handled in units of their range, 0..1."""
 
     tool: OneStep
@@ -194,23 +213,8 @@ class _Problem:
         return values.astype(kind if kind.kind == "f" else np.float32).astype(np.float64)
 
 
-def _accept(
-    steps: np.ndarray,
-    found: np.ndarray,
-    cost: np.ndarray,
-    method: str,
-    values: np.ndarray,
-    after: np.ndarray,
-    changed: np.ndarray,
-    methods: np.ndarray,
-) -> None:
-    better = cost < after[steps]
-    at = steps[better]
-    values[at], after[at], changed[at], methods[at] = found[better], cost[better], True, method
-
-
-def _gauss_newton(
-    job: _Problem, steps: np.ndarray, gaps: np.ndarray, config: RefineConfig
+def gauss_newton(
+    job: Refining, steps: np.ndarray, gaps: np.ndarray, config: RefineConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Levenberg-Marquardt per step with Broyden updates: (causes, residuals, evaluations per step)."""
     count, dims = len(steps), job.values.shape[1]
@@ -265,8 +269,8 @@ def _bounded_step(jacobian: np.ndarray, gaps: np.ndarray, damping: np.ndarray, z
     return stopped
 
 
-def _sample(
-    job: _Problem,
+def sample(
+    job: Refining,
     steps: np.ndarray,
     wide: np.ndarray,
     config: RefineConfig,
