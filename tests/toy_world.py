@@ -113,6 +113,14 @@ class DelayedCart(CartWorld):
         super().set_state(state[:, :3])
         self.held = state[:, 3].clone()
 
+    def snapshot(self):
+        return Snapshot(self.name, (*super().snapshot().content, self.held.clone()))
+
+    def restore(self, snapshot):
+        *content, held = snapshot.content
+        super().restore(Snapshot(self.name, tuple(content)))
+        self.held = held.clone()
+
 
 class StickyCart(CartWorld):
     """A push below 0.5 does not overcome friction: flat where a derivative is wanted."""

@@ -152,7 +152,8 @@ def label_dataset(
             the world when there are several workers.
         refine_above: correct inferred causes whose residual is larger, by replay; their source ends in `+refined`,
             and their interval is widened where it did not hold the corrected value.
-        refinement: how much to spend on a step that is corrected.
+        refinement: how they are corrected, and how much is spent on it. With `along` the residual is measured from the
+            state that the corrected causes reached, not from the recorded one.
         workers: processes on this machine; a world is then made anew in each, see `worlds.maker`.
         executor: where the work is done instead, see `Executor`.
         batch_size: windows per evaluation of the model.

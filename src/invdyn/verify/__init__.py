@@ -7,7 +7,9 @@
 | compared.py | `Compared`: which components are compared, in which unit, at which scale | |
 | oracle.py | `ReplayOracle`: which candidate causes reproduce the next observation | vpt |
 | resolvable.py | `resolvable`: which dimensions of a continuous cause leave a trace | DESIGN |
-| refine.py | `refine`: correct causes by a few forward evaluations | Levenberg-Marquardt, Broyden 1965, CEM |
+| refine.py | `refine`: correct causes by a few forward evaluations | |
+| tracking.py | `refine_track`: the same along the episode, for recordings that do not tell the whole state | |
+| correction.py | how one cause is corrected | Levenberg-Marquardt, Broyden 1965, CEM |
 | conformal.py | `calibrate`, `calibrate_quantiles`: split conformal and CQR, episodes as units | Lee et al. 2023 |
 | cross_conformal.py | `cross_calibrate`, `cv_plus`: leave episodes out in turn | Vovk 2015; Barber et al. 2021 |
 | adaptive.py | `AdaptiveConformal`: streams that drift | Gibbs and Candès 2021 |
@@ -36,6 +38,7 @@ from invdyn.verify.predictions import Predictions, predict
 from invdyn.verify.refine import REFINED, RefineConfig, Refinement, refine
 from invdyn.verify.replay import DivergenceCurve, ReplayResult, replay
 from invdyn.verify.resolvable import Resolvability, resolvable
+from invdyn.verify.tracking import refine_track
 
 __all__ = [
     "REFINED",
@@ -72,6 +75,7 @@ __all__ = [
     "parameters",
     "predict",
     "refine",
+    "refine_track",
     "replay",
     "resolvable",
     "write_video",

@@ -63,12 +63,16 @@ class OneStep:
         for first in range(0, len(steps), world.batch):
             jobs = np.arange(first, min(first + world.batch, len(steps)))
             padded = np.concatenate([jobs, np.full(world.batch - len(jobs), jobs[-1])])
-            world.anchor([episode] * world.batch, [int(steps[j]) for j in padded])
+            self.put(episode, steps[padded])
             world.rest(torch.arange(world.batch) >= len(jobs))
             for ahead in range(self.horizon):
                 world.step(to_cause(world, causes[padded, ahead]))
                 seen[jobs, ahead] = self.compared.now(world)[: len(jobs)]
         return seen
+
+    def put(self, episode: Episode, steps: Int64[np.ndarray, " batch"]) -> None:
+        """Put the copies of the world where the evaluations begin: into the recorded states."""
+        self.world.anchor([episode] * self.world.batch, [int(step) for step in steps])
 
     def normalise(self, gap: Float64[np.ndarray, "... component"]) -> Float64[np.ndarray, "... kept"]:
         """Differences in units of the one-step scale, unchanging components left out."""
