@@ -41,7 +41,7 @@ docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 studies: $(VENV)/.dev
-	$(BIN)/invdyn study all --scale laptop --seeds 3
+	$(BIN)/invdyn study all --scale laptop --seeds 3 --out results
 
 bench: $(VENV)/.dev
 	$(BIN)/invdyn bench all

@@ -173,7 +173,12 @@ class Staging:
                     f"another process is labelling into {self.out}. Wait for it, or choose another path."
                 ) from None
             self._claim()
-            yield
+            try:
+                yield
+            except InvdynError:
+                if not (self.shards.is_dir() and any(self.shards.iterdir())):
+                    self.clear()  # a mistake that showed before anything was done leaves nothing behind
+                raise
         finally:
             os.close(handle)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,22 +26,30 @@ def _folder() -> Path:
     raise ConfigError("the benchmarks stand in a checkout of invdyn, in benchmarks/; run this command inside one.")
 
 
+def _about(file: Path) -> str:
+    """First sentence of a benchmark's docstring."""
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return re.split(r"(?<=\.)\s", " ".join(text.split()), maxsplit=1)[0]
+
+
 @dataclass(frozen=True)
 class Bench:
     """Our speed next to a peer's. A ratio above 1 means ours is faster."""
 
     name: tyro.conf.Positional[str]
-    """Which benchmark (a file of benchmarks/), or `all`."""
+    """Which benchmark (a file of benchmarks/), `all`, or `list` to see them."""
     quick: Flag = False
     """Small sizes: checks that it runs, the figures mean little."""
     json: Flag = False
-    """One JSON array of rows {name, ours, peer, unit, ratio, note} on stdout."""
+    """One JSON array of rows {name, ours, peer, unit, ratio, note} on stdout (for `list`: {name, measures})."""
 
     def run(self) -> list[dict[str, Any]]:
         folder = _folder()
         known = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+        if self.name == "list":
+            return [{"name": name, "measures": _about(folder / f"{name}.py")} for name in known]
         if self.name != "all" and self.name not in known:
-            raise unknown_name("benchmark", self.name, [*known, "all"])
+            raise unknown_name("benchmark", self.name, [*known, "all", "list"])
         rows: list[dict[str, Any]] = []
         for name in known if self.name == "all" else [self.name]:
             note(f"bench {name} ...")
@@ -52,7 +62,9 @@ class Bench:
         return rows
 
     def show(self, result: list[dict[str, Any]]) -> None:
-        table(result, ["name", "ours", "peer", "unit", "ratio", "note"])
+        table(
+            result, ["name", "measures"] if self.name == "list" else ["name", "ours", "peer", "unit", "ratio", "note"]
+        )
 
     def exit_code(self, result: Any) -> int:
         return 0

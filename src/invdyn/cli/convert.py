@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
-from invdyn.cli.options import Flag, open_recordings
+from invdyn.cli.options import Flag, new_path, open_recordings
 from invdyn.cli.selection import parse_episodes
+from invdyn.errors import ConfigError
 
 __all__ = ["Convert"]
+
+MINARI_NAME = re.compile(r"[-_\w]+-v\d+")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ class Convert:
         from invdyn.episodes import write_dataset
         from invdyn.episodes.views import hide, select_signals
 
+        if self.hide_in != "all" and not self.hide:
+            raise ConfigError(f"--hide-in {self.hide_in} without --hide. Name the signal, for example --hide action.")
+        if self.to == "minari" and not MINARI_NAME.fullmatch(self.target.name):
+            raise ConfigError(f"{self.target}: Minari wants a folder named <name>-v<number>, for example door-v0.")
+        new_path(self.target, "target", overwrite=self.overwrite)
         data = open_recordings(self.source, self.format, self.read)
         data = data[parse_episodes(self.episodes, len(data))]
         if self.signals:
@@ -58,7 +67,8 @@ class Convert:
             data = hide(data, [self.hide], parse_episodes(self.hide_in, len(data)))
         if self.min_weight > 0 or self.max_residual < float("inf"):
             data = filter_labels(data, min_weight=self.min_weight, max_residual=self.max_residual)
-        written = write_dataset(data, self.target, format=self.to, overwrite=self.overwrite)
+        overwrite = self.overwrite or self.target.is_dir()  # an empty folder, or it had been refused above
+        written = write_dataset(data, self.target, format=self.to, overwrite=overwrite)
         return {
             "source": str(self.source),
             "target": str(written),

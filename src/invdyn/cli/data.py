@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import tyro
 
-from invdyn.cli.options import Flag
-from invdyn.errors import ConfigError, FormatError
+from invdyn.cli.options import Flag, new_path
+from invdyn.errors import ConfigError
 
 __all__ = ["Make", "parse_size"]
 
@@ -73,8 +73,8 @@ class Make:
 
         if self.episodes < 1:
             raise ConfigError(f"--episodes is {self.episodes}, expected at least 1.")
-        if self.out.exists() and not self.overwrite:
-            raise FormatError(f"{self.out} exists already. Choose another path, or pass --overwrite.")
+        new_path(self.out, "path", overwrite=self.overwrite)
+        overwrite = self.overwrite or self.out.is_dir()  # an empty folder, or it had been refused above
         size = parse_size(self.images)
         world = make_world(self.world, batch=min(10, self.episodes))
         seeds = range(self.seed, self.seed + self.episodes)
@@ -97,7 +97,7 @@ class Make:
                         workers=self.workers,
                         on_episode=bar.advance,
                     )
-                    writer = writer or LeRobotWriter(self.out, recorded.schema, overwrite=self.overwrite)
+                    writer = writer or LeRobotWriter(self.out, recorded.schema, overwrite=overwrite)
                     for episode in recorded:
                         writer.add(episode)
                     frames += recorded.frames

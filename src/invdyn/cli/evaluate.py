@@ -67,8 +67,16 @@ class Evaluate:
         print(
             f"{result['policy']} in {result['world']}: success {result['success_rate']:.2f} ({low:.2f} to {high:.2f})"
         )
-        rows = {k: result[k] for k in ("episodes", "return_mean", "return_std", "length_mean", "latency_median_ms")}
-        table([{k: number(v) for k, v in rows.items()}])
+        table(
+            [
+                {
+                    "episodes": result["episodes"],
+                    "return": f"{number(result['return_mean'])} ± {number(result['return_std'])}",
+                    "steps": result["length_mean"],
+                    "ms per action": result["latency_median_ms"],
+                }
+            ]
+        )
         for seed, path in result["videos"].items():
             print(f"  video of seed {seed}: {path}")
 

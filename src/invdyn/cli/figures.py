@@ -43,7 +43,7 @@ def causes_figure(
     """One panel per component over one episode: recorded (never shown to the model), inferred, its interval."""
     figure, axes = _figure(9, 1.7 * len(names) + 0.4, len(names))
     for axis, i in zip(axes[:, 0], range(len(names)), strict=True):
-        axis.fill_between(seconds, lower[:, i], upper[:, i], color=BLUE, alpha=0.18, linewidth=0, label="90 % interval")
+        axis.fill_between(seconds, lower[:, i], upper[:, i], color=BLUE, alpha=0.18, linewidth=0, label="interval")
         axis.plot(seconds, truth[:, i], color=INK, linewidth=1.4, label="true")
         axis.plot(seconds, inferred[:, i], color=ORANGE, linewidth=1.1, linestyle="--", label="inferred")
         axis.set_ylabel(f"{names[i]} [{unit}]" if unit else names[i])

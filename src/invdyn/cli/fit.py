@@ -10,7 +10,7 @@ import tyro
 
 from invdyn.actions import InverseConfig
 from invdyn.actions.fit import default_trainer
-from invdyn.cli.options import Flag, claim_run, run_identity, trainer_of
+from invdyn.cli.options import Flag, claim_run, open_recordings, run_identity, trainer_of
 from invdyn.cli.output import component_names, number, table
 from invdyn.cli.selection import parse_episodes
 from invdyn.training import TrainerConfig
@@ -50,14 +50,17 @@ class Fit:
     """Groups of labelled episodes left out in turn."""
     seed: int = 0
     """Of weights, batches and folds."""
+    format: str | None = None
+    """Format of the recordings, where it is not found by itself: `csv`, `parquet`, `npz`, `minari`, ..."""
+    read: tuple[str, ...] = ()
+    """Options of the format's reader, e.g. `fps=50 nan=mask`."""
     json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
-        from invdyn.episodes import open_dataset
         from invdyn.training.config import to_json
 
-        data = open_dataset(self.data)
+        data = open_recordings(self.data, self.format, self.read)
         data = data[parse_episodes(self.episodes, len(data))]
         names = [*self.model.inputs, self.model.target]
         data.schema.select(names)  # raises for an unknown one, before anything is made

@@ -119,24 +119,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"invdyn: {_unknown(name)}", file=sys.stderr)
         return 2
     module, cls, _ = COMMANDS[name]
-    import tyro
+    from invdyn.cli.parsing import parse
 
     kind = getattr(importlib.import_module(module), cls)
     try:
-        command: Command = tyro.cli(
-            kind,
-            args=rest,
-            prog=f"invdyn {name}",
-            config=(
-                tyro.conf.PositionalMetavarFromFieldName,
-                tyro.conf.AvoidSubcommands,  # optional groups of settings are not a second command
-                tyro.conf.SuppressFixed,
-                tyro.conf.HelptextFromCommentsOff,
-            ),
-        )
-    except SystemExit as stop:  # tyro has printed what is wrong, or the help
-        return int(stop.code or 0)
-    except InvdynError as error:  # a config refused a value
+        command: Command = parse(kind, rest, f"invdyn {name}")
+    except SystemExit:  # the help was printed
+        return 0
+    except InvdynError as error:
         print(f"invdyn {name}: {error}", file=sys.stderr)
         return 2
     try:

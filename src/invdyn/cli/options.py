@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from invdyn.episodes import Dataset
     from invdyn.training import TrainerConfig
 
-__all__ = ["Flag", "claim_run", "new_path", "open_recordings", "run_identity", "trainer_of"]
+__all__ = ["Flag", "claim_run", "new_path", "open_foreign", "open_recordings", "run_identity", "trainer_of"]
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 """A switch that is off unless given (`--json`, without a `--no-json` beside it)."""
@@ -54,19 +54,38 @@ def open_recordings(path: Path, format: str | None = None, read: Sequence[str] =
             signature = inspect.signature(getattr(importlib.import_module(module), function)).parameters
             known = [p.name for p in signature.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
             for name in options:
+                if not known:
+                    raise ConfigError(f"--read {name}=...: the {kind} reader has no options. Leave it out.")
                 if name not in known:
-                    raise unknown_name(f"option of the {kind} reader", name, known or ["none"])
+                    raise unknown_name(f"option of the {kind} reader", name, known)
     return open_dataset(path, format=format, **options)
 
 
-def new_path(path: Path, option: str) -> Path:
+def open_foreign(path: Path, format: str | None = None, read: Sequence[str] = ()) -> Dataset:  # noqa: A002
+    """As `open_recordings`, where two paths share the options: they are for the one that is not in the native layout."""
+    from invdyn.episodes.formats import detect_format
+
+    if path.exists() and (format or read) and detect_format(path) == "lerobot":
+        return open_recordings(path)
+    return open_recordings(path, format, read)
+
+
+def new_path(path: Path, option: str, *, overwrite: bool | None = None) -> Path:
     """An output that is not there yet (an empty folder will do).
+
+    Args:
+        path: the output.
+        option: what the command line calls it.
+        overwrite: whether `--overwrite` was given; None for commands without it.
 
     Raises:
         ConfigError: something is there already.
     """
+    if overwrite:
+        return path
     if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
-        raise ConfigError(f"{path} exists already. Choose another {option}, or remove it first.")
+        remedy = "or remove it first" if overwrite is None else "or pass --overwrite to replace it"
+        raise ConfigError(f"{path} exists already. Choose another {option}, {remedy}.")
     return path
 
 

@@ -40,7 +40,7 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = Non
     for row in rows:
         out.add_row(*(number(row.get(c)) for c in columns))
     # A pipe has no width of its own; rich would cut the table at 80 columns.
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # `[rad]` is a unit
     if not console.is_terminal:
         console.width = 200
     console.print(out)

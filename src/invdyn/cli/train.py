@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import tyro
 
-from invdyn.cli.options import Flag, claim_run, run_identity, trainer_of
+from invdyn.cli.options import Flag, claim_run, open_recordings, run_identity, trainer_of
 from invdyn.cli.output import note
 from invdyn.cli.selection import parse_episodes
 from invdyn.decisions import PolicyConfig
@@ -47,16 +47,20 @@ class Train:
     """Share of the episodes that decide when to stop."""
     seed: int = 0
     """Of weights and batches."""
+    format: str | None = None
+    """Format of the recordings, where it is not found by itself: `csv`, `parquet`, `npz`, `minari`, ..."""
+    read: tuple[str, ...] = ()
+    """Options of the format's reader, e.g. `fps=50 nan=mask`."""
     json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
         from invdyn.decisions.cloning import choose_inputs
-        from invdyn.episodes import label_specs, open_dataset
+        from invdyn.episodes import label_specs
         from invdyn.training import save_model
         from invdyn.training.config import to_json
 
-        data = open_dataset(self.data)
+        data = open_recordings(self.data, self.format, self.read)
         data = data[parse_episodes(self.episodes, len(data))]
         trainer = trainer_of(self.trainer, self.ema, self.seed)
         names = [*choose_inputs(data, self.policy), self.policy.target]

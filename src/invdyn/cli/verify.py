@@ -5,33 +5,52 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tyro
 
-from invdyn.cli.options import Flag, new_path
-from invdyn.cli.output import component_names, number, table
+from invdyn.cli.options import Flag, new_path, open_foreign
+from invdyn.cli.output import component_names, note, number, table
 from invdyn.cli.selection import parse_episodes
+from invdyn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from invdyn.actions.scoring import LabelScore
+    from invdyn.cli.report import Section
+    from invdyn.episodes import Dataset
+    from invdyn.verify import ReplayResult
 
 __all__ = ["Verify", "recorded_world"]
 
 
-def recorded_world(dataset: Any, asked: str | None) -> str:
-    """The world to replay in: the one asked for, else the one the recordings name."""
-    from invdyn.errors import ConfigError
+def named_worlds(dataset: Dataset) -> list[str]:
+    """Ids of the worlds the recordings name."""
+    return sorted({str(r.metadata.get("world", {}).get("id", "")) for r in dataset.records()} - {""})
 
+
+def recorded_world(dataset: Dataset, asked: str | None) -> str:
+    """The world to replay in: the one asked for, else the one the recordings name.
+
+    Raises:
+        ConfigError: none asked for, and none or several named.
+    """
+    named = named_worlds(dataset)
     if asked:
         return asked
-    named = {str(r.metadata.get("world", {}).get("id", "")) for r in dataset.records()} - {""}
     if len(named) == 1:
-        return named.pop()
-    told = f"several worlds ({', '.join(sorted(named))})" if named else "no world"
+        return named[0]
+    told = f"several worlds ({', '.join(named)})" if named else "no world"
     raise ConfigError(f"{dataset.source.origin} names {told} to replay in. Pass --world ID.")
 
 
 @dataclass(frozen=True)
 class Verify:
-    """Replay the causes of recordings in their world, and compare inferred ones with the truth where it is known."""
+    """Replay the causes of recordings in their world, and compare inferred ones with the truth where it is known.
+
+    Of labelled recordings, the episodes with inferred causes are replayed. Recordings that name no world are compared
+    with `--truth` only.
+    """
 
     data: tyro.conf.Positional[Path]
     """Recordings with causes, measured or inferred."""
@@ -42,115 +61,194 @@ class Verify:
     target: str = "action"
     """The cause."""
     episodes: str = "all"
-    """Which episodes to replay."""
+    """Which episodes."""
     every: tuple[int, ...] = (1, 10)
     """Beside open loop, replay re-anchored to the recording every so many steps."""
     report: Path | None = None
     """Write an HTML report with the curves here."""
+    format: str | None = None
+    """Format of recordings that are not in the native layout, where it is not found by itself: `csv`, `npz`, ..."""
+    read: tuple[str, ...] = ()
+    """Options of their reader, e.g. `fps=50 nan=mask`."""
     json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
         from invdyn.actions.scoring import score_labels
-        from invdyn.episodes import open_dataset
 
         if self.report is not None:
             new_path(self.report, "--report")
-        data = open_dataset(self.data)
-        chosen = parse_episodes(self.episodes, len(data))
-        data = data[chosen]
-        truth = None if self.truth is None else open_dataset(self.truth)[chosen]
-        result: dict[str, Any] = {"data": str(self.data), "episodes": len(data)}
-        sections = []
-        if truth is not None:
-            score = score_labels(data, truth, self.target)
-            result["labels"] = {
-                "steps": score.steps,
-                "names": component_names(data.schema[self.target]),
-                "unit": data.schema[self.target].unit,
-                "r2": float(score.r2.mean()),
-                "r2_per_dim": score.r2,
-                "mae_per_dim": score.mae,
-                "coverage": None if score.coverage is None else score.coverage.overall,
-                "coverage_per_dim": None if score.coverage is None else score.coverage.per_dim,
-            }
-        if self.world != "none":
-            replays, curves = self._replays(data, truth)
-            result["replay"] = replays
-            if self.report is not None:
-                from invdyn.cli.figures import divergence_figure
-
-                unit = next(iter(curves.values()))[1]
-                bands = {name: band for name, (band, _) in curves.items()}
-                sections.append(("Replay divergence", divergence_figure(bands, unit, 1 / data.fps)))
-        if self.report is not None:
-            from invdyn.cli.report import Section, write_report
-
-            pages = [Section("Replay", rows=[{"replay": k, **v} for k, v in result.get("replay", {}).items()])]
-            pages += [Section(title, figures=[figure]) for title, figure in sections]
-            result["report"] = str(
-                write_report(self.report, f"Verification of {self.data}", f"{len(data)} episodes", pages)
+        data = open_foreign(self.data, self.format, self.read)
+        _ = data.schema[self.target]  # raises for an unknown one
+        truth = None if self.truth is None else open_foreign(self.truth, self.format, self.read)
+        if truth is not None and len(truth) != len(data):
+            raise ConfigError(
+                f"{self.data} has {len(data)} episodes and {self.truth} {len(truth)}: not the same recordings. "
+                "Compare with those that were labelled."
             )
+        chosen = parse_episodes(self.episodes, len(data))
+        data, truth = data[chosen], None if truth is None else truth[chosen]
+        world = self._world(data)
+        score = None if truth is None else score_labels(data, truth, self.target)
+        replays = {} if world is None else self._replays(world, data, truth)
+        result: dict[str, Any] = {"data": str(self.data), "episodes": len(data)}
+        if score is not None:
+            result["labels"] = self._told(score, data)
+        if replays:
+            result["replay"] = {
+                name: r if isinstance(r, str) else {k: v for k, v in r.summary().items() if k != "every"}
+                for name, r in replays.items()
+            }
+        if self.report is not None:
+            from invdyn.cli.report import write_report
+
+            pages = self._pages(result, data, score, {k: r for k, r in replays.items() if not isinstance(r, str)})
+            lead = f"{len(data)} episodes" + (f", compared with {self.truth}." if self.truth else ".")
+            result["report"] = str(write_report(self.report, f"Verification of {self.data}", lead, pages))
         return result
 
-    def _replays(self, data: Any, truth: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _world(self, data: Dataset) -> str | None:
+        """The world to replay in; None to compare with the truth alone."""
+        if self.world == "none" and self.truth is None:
+            raise ConfigError("--world none without --truth leaves nothing to verify. Give one of them.")
+        if self.world == "none":
+            return None
+        if self.world is None and self.truth is not None and not named_worlds(data):
+            note(f"{self.data} names no world, so nothing is replayed (--world ID replays in one).")
+            return None
+        return recorded_world(data, self.world)
+
+    def _told(self, score: LabelScore, data: Dataset) -> dict[str, Any]:
+        return {
+            "steps": score.steps,
+            "episodes": score.episodes,
+            "names": component_names(data.schema[self.target]),
+            "unit": data.schema[self.target].unit,
+            "r2": float(score.r2.mean()),
+            "r2_per_dim": score.r2,
+            "mae_per_dim": score.mae,
+            "largest_error_per_dim": np.abs(score.value - score.truth).max(0),
+            "coverage": None if score.coverage is None else score.coverage.overall,
+            "coverage_per_dim": None if score.coverage is None else score.coverage.per_dim,
+        }
+
+    def _inferred(self, data: Dataset) -> list[int]:
+        """Numbers of the episodes to replay: those with inferred causes; of unlabelled recordings, those with causes.
+
+        Raises:
+            ConfigError: none.
+        """
+        from invdyn.episodes import label_specs
+        from invdyn.episodes.label import MEASURED
+
+        source = label_specs(data.schema[self.target])["source"].name
+        present = [i for i, e in enumerate(data) if self.target in e]
+        if source in data.schema:
+            inferred = [i for i in present if set(data[i][source].values) - {MEASURED, ""}]
+            present = inferred or present
+        if not present:
+            raise ConfigError(f"no chosen episode of {self.data} has {self.target!r} to replay. Label them first.")
+        if len(present) < len(data):
+            note(f"replaying the {len(present)} of {len(data)} episodes with causes to check")
+        return present
+
+    def _replays(self, id_: str, data: Dataset, truth: Dataset | None) -> dict[str, ReplayResult | str]:
+        """Kind of replay -> its outcome, or why it is not possible."""
         from invdyn.errors import WorldError
         from invdyn.verify import replay
         from invdyn.worlds import make_world
 
-        world = make_world(recorded_world(data, self.world), batch=min(8, len(data)))
-        runs: list[tuple[str, Sequence[Any], int | None]] = [("open loop", data, None)]
+        rows = self._inferred(data)
+        data, truth = data[rows], None if truth is None else truth[rows]
+        world = make_world(id_, batch=min(8, len(data)))
+        runs: list[tuple[str, Dataset, int | None]] = [("open loop", data, None)]
         runs += [(f"every {k}", data, k) for k in self.every]
         if truth is not None:
             runs += [("recorded causes, open loop", truth, None)]
-        figures: dict[str, Any] = {}
-        curves: dict[str, Any] = {}
+        found: dict[str, ReplayResult | str] = {}
         try:
             for name, episodes, every in runs:
                 try:
-                    outcome = replay(world, list(episodes), self.target, every=every)
+                    found[name] = replay(world, list(episodes), self.target, every=every)
                 except WorldError as error:
                     if every is None:
                         raise
                     # Recordings that tell only the start state cannot be re-anchored: said, not hidden.
-                    figures[name] = {"not possible": str(error)}
-                    continue
-                told = outcome.summary()
-                figures[name] = {
-                    **{f"error, median [{told['units'][s] or s}] {s}": v for s, v in told["error_median"].items()},
-                    **{f"final error [{told['units'][s] or s}] {s}": v for s, v in told["final_error_median"].items()},
-                    "success": told["success"],
-                    "replayed": told["replayed"],
-                    "transitions": told["transitions"],
-                }
-                curve = outcome.curve()
-                curves[name] = ((curve.q25, curve.median, curve.q75), curve.unit)
+                    found[name] = f"not possible: {error}"
         finally:
             world.close()
-        return figures, curves
+        return found
+
+    def _pages(
+        self, result: dict[str, Any], data: Dataset, score: LabelScore | None, replays: dict[str, ReplayResult]
+    ) -> Sequence[Section]:
+        from invdyn.cli.figures import causes_figure, divergence_figure
+        from invdyn.cli.report import Section
+
+        pages = []
+        if score is not None:
+            first = score.episode == score.episode[0]
+            seconds = np.arange(first.sum()) / data.fps
+            told = result["labels"]
+            shown = (score.truth[first], score.value[first], score.lower[first], score.upper[first])
+            text = [
+                f"{told['steps']} inferred steps of {told['episodes']} episodes; the figure shows the first of them."
+            ]
+            figure = causes_figure(seconds, *shown, names=told["names"], unit=told["unit"])
+            pages += [Section("Inferred against recorded", text, rows=_score_rows(told), figures=[figure])]
+        if replays:
+            curves = {name: r.curve() for name, r in replays.items()}
+            bands = {name: (c.q25, c.median, c.q75) for name, c in curves.items()}
+            figure = divergence_figure(bands, next(iter(curves.values())).unit, 1 / data.fps)
+            pages += [Section("Replay divergence", rows=_replay_rows(result["replay"]), figures=[figure])]
+        return pages
 
     def show(self, result: dict[str, Any]) -> None:
         if "labels" in result:
             labels = result["labels"]
             print(f"inferred against recorded, {labels['steps']} steps: mean R2 {number(labels['r2'])}")
-            columns = zip(
-                labels["names"],
-                labels["r2_per_dim"],
-                labels["mae_per_dim"],
-                labels["coverage_per_dim"] if labels["coverage"] is not None else [None] * len(labels["names"]),
-                strict=True,
-            )
-            unit = f" [{labels['unit']}]" if labels["unit"] else ""
-            table(
-                [
-                    {"cause": n, "R2": float(r), f"MAE{unit}": float(m), "coverage": c if c is None else float(c)}
-                    for n, r, m, c in columns
-                ]
-            )
+            table(_score_rows(labels))
         if "replay" in result:
-            table([{"replay": name, **figures} for name, figures in result["replay"].items()])
+            table(_replay_rows(result["replay"]))
         if "report" in result:
             print(f"report: {result['report']}")
 
     def exit_code(self, result: Any) -> int:
         return 0
+
+
+def _score_rows(labels: dict[str, Any]) -> list[dict[str, Any]]:
+    unit = f" [{labels['unit']}]" if labels["unit"] else ""
+    count = len(labels["names"])
+    covered = [None] * count if labels["coverage"] is None else [float(c) for c in labels["coverage_per_dim"]]
+    return [
+        {
+            "cause": labels["names"][i],
+            "R2": float(labels["r2_per_dim"][i]),
+            f"mean error{unit}": float(labels["mae_per_dim"][i]),
+            f"largest error{unit}": float(labels["largest_error_per_dim"][i]),
+            "coverage": covered[i],
+        }
+        for i in range(count)
+    ]
+
+
+def _replay_rows(replays: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row per kind of replay and signal."""
+    rows = []
+    for name, told in replays.items():
+        if isinstance(told, str):
+            rows.append({"replay": name, "signal": told})
+            continue
+        for signal, unit in told["units"].items():
+            rows.append(
+                {
+                    "replay": name,
+                    "signal": f"{signal} [{unit}]" if unit else signal,
+                    "median error": told["error_median"][signal],
+                    "final error": told["final_error_median"][signal],
+                    "success": told["success"],
+                    "steps replayed": f"{told['replayed']} of {told['transitions']}",
+                }
+            )
+    return rows
