@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,12 @@ def test_robosuite_file_and_folder_are_one(shared_data: Path) -> None:
     assert robosuite.matches(folder / "demo.hdf5")
     assert not robosuite.matches(folder / "models" / "model_1.xml")
     assert detect_format(folder / "demo.hdf5") == "robosuite"
+
+
+def test_push_t_goes_to_another_process(shared_data: Path) -> None:
+    """Labelling hands the recordings to its workers."""
+    data = open_dataset(shared_data / "pusht_human")
+    again = pickle.loads(pickle.dumps(data))
+    frame = "observation.images.top"
+    np.testing.assert_array_equal(again[3].read(frame, 5, 7).values, data[3].read(frame, 5, 7).values)
+    np.testing.assert_array_equal(again[3]["action"].values, data[3]["action"].values)

@@ -19,6 +19,8 @@ def test_recorded_causes_reproduce_ragged_episodes_exactly(batch, every):
     for errors, episode in zip(result.errors["observation.state"], data, strict=True):
         assert errors.shape == (episode.length, 3)
         assert (errors == 0).all()
+    for seen, episode in zip(result.seen["observation.state"], data, strict=True):
+        np.testing.assert_array_equal(seen, episode["observation.state"].values)
     assert result.final_error().tolist() == [0.0] * 5
     assert result.units == {"observation.state": "m"}
 
@@ -65,6 +67,9 @@ def test_outcome_and_curve():
     # The cart stands still: the reward is -|x0| at every step.
     x0 = [float(e["observation.state"].values[0, 0]) for e in data]
     np.testing.assert_allclose(result.returns, [-15 * x for x in x0], rtol=1e-6)
+    np.testing.assert_allclose(result.best_reward, [-x for x in x0], rtol=1e-6)
+    nothing = replay(CartWorld(), data, [np.full((16, 3), np.nan)] * 3)
+    assert np.isnan(nothing.best_reward).all()
     assert not result.success.any()
     curve = result.curve("world.state", components="max")
     series = np.stack(result.divergence("world.state", components="max"))

@@ -52,20 +52,24 @@ class ReplayResult:
         units: signal -> unit.
         errors: signal -> per episode [time, component] absolute difference between world and recording, before
             re-anchoring; row 0 is the mismatch right after the first anchor; NaN where not replayed or not recorded.
+        seen: the same of what the world showed; NaN where not replayed.
         transitions: [episodes] recorded steps that have a next one.
         replayed: [episodes] how many of them were replayed.
         success: [episodes] the world called the task solved at any replayed step.
         returns: [episodes] sum of the world's rewards over replayed steps.
+        best_reward: [episodes] largest of them; NaN where nothing was replayed.
     """
 
     world: str
     every: int | None
     units: Mapping[str, str]
     errors: Mapping[str, Sequence[Float64[np.ndarray, "_ _"]]] = field(repr=False)
+    seen: Mapping[str, Sequence[Float64[np.ndarray, "_ _"]]] = field(repr=False)
     transitions: Int64[np.ndarray, " episodes"]
     replayed: Int64[np.ndarray, " episodes"]
     success: Bool[np.ndarray, " episodes"]
     returns: Float64[np.ndarray, " episodes"]
+    best_reward: Float64[np.ndarray, " episodes"]
 
     @property
     def missing(self) -> Int64[np.ndarray, " episodes"]:
@@ -159,35 +163,41 @@ def replay(
     compared = Compared.of(world, episodes[0], signals, angles)
     rows = cause_rows(world, episodes, causes)
     errors: list[np.ndarray] = [np.empty(0)] * len(episodes)
+    seen: list[np.ndarray] = [np.empty(0)] * len(episodes)
     replayed = np.zeros(len(episodes), np.int64)
     success = np.zeros(len(episodes), bool)
-    returns = np.zeros(len(episodes))
+    returns, best = np.zeros(len(episodes)), np.full(len(episodes), np.nan)
     # Episodes of like length run together, so that few copies idle.
     order = sorted(range(len(episodes)), key=lambda i: -episodes[i].length)
     for first in range(0, len(order), world.batch):
         group = order[first : first + world.batch]
         outcome = _roll(world, [episodes[i] for i in group], [rows[i] for i in group], compared, every)
         for at, i in enumerate(group):
-            errors[i] = outcome.errors[at]
-        replayed[group], success[group], returns[group] = outcome.replayed, outcome.success, outcome.returns
+            errors[i], seen[i] = outcome.errors[at], outcome.seen[at]
+        replayed[group], success[group] = outcome.replayed, outcome.success
+        returns[group], best[group] = outcome.returns, outcome.best
     return ReplayResult(
         world=world.name,
         every=every,
         units={s.name: s.unit for s in compared.specs},
         errors={s.name: [e[:, part] for e in errors] for s, part in zip(compared.specs, compared.slices, strict=True)},
+        seen={s.name: [e[:, part] for e in seen] for s, part in zip(compared.specs, compared.slices, strict=True)},
         transitions=np.array([max(e.length - 1, 0) for e in episodes], np.int64),
         replayed=replayed,
         success=success,
         returns=returns,
+        best_reward=best,
     )
 
 
 @dataclass
 class _Outcome:
     errors: list[np.ndarray]
+    seen: list[np.ndarray]
     replayed: np.ndarray
     success: np.ndarray
     returns: np.ndarray
+    best: np.ndarray
 
 
 def _roll(
@@ -198,9 +208,9 @@ def _roll(
     copies = [*episodes, *[episodes[-1]] * (world.batch - used)]
     recorded = [compared.recorded(e) for e in episodes]
     last = np.array([e.length - 1 for e in episodes])
-    errors = [np.full(r.shape, np.nan) for r in recorded]
+    errors, shown = ([np.full(r.shape, np.nan) for r in recorded] for _ in range(2))
     replayed, success, returns = np.zeros(used, np.int64), np.zeros(used, bool), np.zeros(used)
-    alive = last >= 0
+    best, alive = np.full(used, np.nan), last >= 0
     for step in range(int(last.max())):
         running = step < last
         if step == 0 or (every is not None and step % every == 0):
@@ -209,7 +219,7 @@ def _roll(
             if step == 0:
                 start = compared.now(world)
                 for i in range(used):
-                    errors[i][0] = np.abs(compared.difference(start[i], recorded[i][0]))
+                    shown[i][0], errors[i][0] = start[i], np.abs(compared.difference(start[i], recorded[i][0]))
         idle = np.ones(world.batch, bool)
         idle[:used] = ~running
         world.rest(torch.from_numpy(idle))
@@ -225,8 +235,11 @@ def _roll(
         result = world.step(to_cause(world, causes))
         seen = compared.now(world)
         success |= alive & result.success[:used].cpu().numpy()
-        returns += np.where(alive, result.reward[:used].double().cpu().numpy(), 0.0)
+        reward = result.reward[:used].double().cpu().numpy()
+        returns += np.where(alive, reward, 0.0)
+        best = np.where(alive, np.fmax(best, reward), best)
         replayed += alive
         for i in map(int, np.flatnonzero(alive)):
+            shown[i][step + 1] = seen[i]
             errors[i][step + 1] = np.abs(compared.difference(seen[i], recorded[i][step + 1]))
-    return _Outcome(errors, replayed, success, returns)
+    return _Outcome(errors, shown, replayed, success, returns, best)

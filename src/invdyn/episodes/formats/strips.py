@@ -65,6 +65,10 @@ class PngStrips:
         self._offsets = offsets
         self._strip = lru_cache(maxsize=8)(self._decode)  # consecutive episodes share strips
 
+    def __reduce__(self) -> tuple[type[PngStrips], tuple[Path, int, int, int]]:
+        """Another process opens the file anew, with a cache of its own."""
+        return PngStrips, (self.path, self.height, self.width, self.per_strip)
+
     def _decode(self, strip: int) -> UInt8[np.ndarray, "rows width 3"]:
         from PIL import Image, UnidentifiedImageError
 
