@@ -50,6 +50,8 @@ class WindowBatch:
         target_mask: [batch] True where every target has a value.
         weight: [batch] confidence of the targets in [0, 1]; 1 without label columns.
         episode, step: [batch] which episode of the dataset, which step of it the centre is.
+        rows: [batch, window] which frame each step is, where known: steps of one number hold the same frame, so that a
+            model may look at it once.
     """
 
     inputs: Mapping[str, Shaped[Tensor, "batch window ..."]]
@@ -59,6 +61,7 @@ class WindowBatch:
     weight: Float[Tensor, " batch"]
     episode: Int64[Tensor, " batch"]
     step: Int64[Tensor, " batch"]
+    rows: Int64[Tensor, "batch window"] | None = None
 
     def __len__(self) -> int:
         return len(self.step)
@@ -69,6 +72,7 @@ class WindowBatch:
             self.mask.to(device),
             {k: v.to(device) for k, v in self.targets.items()},
             *(t.to(device) for t in (self.target_mask, self.weight, self.episode, self.step)),
+            None if self.rows is None else self.rows.to(device),
         )
 
 
@@ -87,7 +91,9 @@ class WindowSampler:
             observed effect).
         weight: signal that weighs the centres (`label.action.weight`), or one number per frame; None for 1.
 
-    The frames of all inputs are kept in memory once (images as uint8) and gathered by index.
+    The frames of all inputs are kept in memory once (images as uint8). A window inside its episode is one stretch of
+    that memory, copied whole from an overlapping view; only windows that leave their episode, or with a stride, are
+    gathered row by row.
     """
 
     dataset: Dataset
@@ -132,30 +138,55 @@ class WindowSampler:
             keep &= torch.arange(frames) < self._last
         self.centres = torch.nonzero(keep).reshape(-1)
         self._offsets = torch.tensor([o * self.stride for o in self.window.offsets])
+        self._before = self.window.before * self.stride
+        frame = torch.arange(frames)
+        self._leaves = (frame - self._before < self._first) | (frame + self.window.after * self.stride > self._last)
+        self._views: dict[str, Tensor] = {}
+        if frames >= self.window.size and (self.stride == 1 or self.window.size == 1):
+            self._views = {name: _overlapping(self._values[name], self.window.size) for name in self.inputs}
+            self._present_view = _overlapping(self._present, self.window.size)
 
     def __len__(self) -> int:
         return len(self.centres)
 
-    def _inputs(self) -> Iterator[tuple[str, Tensor]]:
-        return ((name, self._values[name]) for name in self.inputs)
-
     def batch(self, which: Int64[Tensor, " batch"]) -> WindowBatch:
         """The windows of these numbers (0 .. len-1)."""
         centre = self.centres[which]
-        rows = centre[:, None] + self._offsets
-        first, last = self._first[centre], self._last[centre]
-        inside = (rows >= first[:, None]) & (rows <= last[:, None])
-        rows = torch.maximum(torch.minimum(rows, last[:, None]), first[:, None])
-        flat = rows.reshape(-1)  # index_select copies whole rows: 2-3 times the speed of indexing by a matrix
+        inputs, mask = self._whole(centre) if self._views else self._rows(centre)
         return WindowBatch(
-            {name: v.index_select(0, flat).reshape(*rows.shape, *v.shape[1:]) for name, v in self._inputs()},
-            inside & self._present[rows],
-            {name: self._values[name][centre] for name in self.targets},
-            self._known[centre],
-            self._weight[centre],
-            self._episode[centre],
-            centre - first,
+            inputs,
+            mask,
+            {name: self._values[name].index_select(0, centre) for name in self.targets},
+            self._known.index_select(0, centre),
+            self._weight.index_select(0, centre),
+            self._episode.index_select(0, centre),
+            centre - self._first.index_select(0, centre),
         )
+
+    def _whole(self, centre: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Inputs and mask; each window is copied in one piece (about ten times the speed of copying its rows)."""
+        begin = (centre - self._before).clamp_(0, len(self._present_view) - 1)
+        inputs = {name: view.index_select(0, begin) for name, view in self._views.items()}
+        mask = self._present_view.index_select(0, begin)
+        leaving = self._leaves.index_select(0, centre).nonzero().reshape(-1)
+        if len(leaving):
+            edges, edge_mask = self._rows(centre.index_select(0, leaving))
+            for name, values in edges.items():
+                inputs[name].index_copy_(0, leaving, values)
+            mask.index_copy_(0, leaving, edge_mask)
+        return inputs, mask
+
+    def _rows(self, centre: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Inputs and mask row by row: outside the episode the edge value is repeated and masked."""
+        wanted = centre[:, None] + self._offsets
+        first, last = (edge.index_select(0, centre)[:, None] for edge in (self._first, self._last))
+        rows = torch.maximum(torch.minimum(wanted, last), first)
+        flat = rows.reshape(-1)  # index_select copies whole rows: 2-3 times the speed of indexing by a matrix
+
+        def take(values: Tensor) -> Tensor:
+            return values.index_select(0, flat).reshape(*rows.shape, *values.shape[1:])
+
+        return {name: take(self._values[name]) for name in self.inputs}, take(self._present) & (rows == wanted)
 
     def in_order(self, batch_size: int) -> Iterator[WindowBatch]:
         """Every window once, in order."""
@@ -165,3 +196,8 @@ class WindowSampler:
     def draw(self, generator: torch.Generator, batch_size: int) -> WindowBatch:
         """A batch of windows drawn uniformly with replacement."""
         return self.batch(torch.randint(len(self), (batch_size,), generator=generator))
+
+
+def _overlapping(values: Shaped[Tensor, "frames ..."], size: int) -> Shaped[Tensor, "windows window ..."]:
+    """Every stretch of `size` frames, as a view."""
+    return values.unfold(0, size, 1).movedim(-1, 1)
