@@ -72,7 +72,7 @@ class WindowBatch:
             self.mask.to(device),
             {k: v.to(device) for k, v in self.targets.items()},
             *(t.to(device) for t in (self.target_mask, self.weight, self.episode, self.step)),
-            None if self.rows is None else self.rows.to(device),
+            rows=None if self.rows is None else self.rows.to(device),
         )
 
 
