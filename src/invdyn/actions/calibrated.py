@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from invdyn.actions.base import InverseModel
 from invdyn.actions.fit import default_trainer, fit_inverse, labelled_windows
@@ -23,10 +26,12 @@ from invdyn.verify.metrics.calibration import Coverage, coverage
 from invdyn.verify.metrics.regression import r2
 from invdyn.verify.predictions import Predictions, predict
 
-__all__ = ["CALIBRATION", "CalibratedInverse", "fit_calibrated", "load_calibrated"]
+__all__ = ["CALIBRATION", "LEFT_OUT", "CalibratedInverse", "fit_calibrated", "load_calibrated", "load_left_out"]
 
 CALIBRATION = "calibration.json"
 """Stands beside `model.safetensors` and `config.json`."""
+LEFT_OUT = "left_out.safetensors"
+"""Beside it: what the fold models said about the episodes left out, to calibrate what is made of such answers."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class CalibratedInverse:
     Args:
         model: the fold models together, in evaluation mode.
         calibration: of its intervals, from episodes left out.
-        crossed: the single fold models' answers on episodes left out; the ensemble errs a little less.
+        crossed: the single fold models' answers on episodes left out, by the recordings' episode numbers; the ensemble
+            errs a little less.
         r2: [cause] of those answers.
         coverage: of intervals around those answers; near the level by construction, so a check and no proof.
     """
@@ -82,24 +88,25 @@ def fit_calibrated(
     labelled = np.unique(owner)
     check_level(level, len(labelled))
     group = folds_of(len(labelled), min(folds, len(labelled)), seed)
-    fitted, parts = [], []
+    fitted, parts, of_fold = [], [], np.full(len(dataset), -1)
     for fold in range(int(group.max()) + 1):
-        left_out = np.flatnonzero(group == fold)
+        left_out = labelled[group == fold]
+        of_fold[left_out] = fold
         fitted.append(
             fit_inverse(
                 dataset,
                 config,
                 trainer=trainer or default_trainer(),
-                held_out=labelled[left_out],
+                held_out=labelled[left_out].tolist(),
                 folder=None if folder is None else folder / "folds" / str(fold),
                 progress=progress,
                 seed=seed + fold,
             )
         )
-        said = predict(fitted[-1].model, dataset[labelled[left_out]])
+        said = predict(fitted[-1].model, dataset[left_out])
         parts.append(Predictions(said.truth, said.point, said.spread, left_out[said.episode], said.step))
     found = Predictions.join(parts)
-    crossed = CrossPredictions(found, group[found.episode], [f.model for f in fitted])
+    crossed = CrossPredictions(found, of_fold[found.episode], [f.model for f in fitted])
     calibration = calibrate_crossed(crossed, level=level)
     calibration = replace(calibration, guarantee=FOLD_NOTE + calibration.guarantee)
     model = FoldEnsemble.of([f.model for f in fitted])
@@ -109,6 +116,8 @@ def fit_calibrated(
         save_model(model, folder, facts=facts, overwrite=True)
         with replacing(folder / CALIBRATION) as temporary:
             temporary.write_text(calibration.to_json())
+        with replacing(folder / LEFT_OUT) as temporary:
+            save_file({**dataclasses.asdict(found), "fold": crossed.fold}, temporary)
     lower, upper = calibration.interval(found.point, found.spread)
     return CalibratedInverse(
         model, calibration, crossed, scores, coverage(found.truth, lower, upper, episode=found.episode)
@@ -128,3 +137,34 @@ def load_calibrated(folder: Path) -> tuple[InverseModel, Calibration | None]:
         )
     path = folder / CALIBRATION
     return model, Calibration.from_json(path.read_text()) if path.is_file() else None
+
+
+def load_left_out(folder: Path, dataset: Dataset) -> CrossPredictions | None:
+    """What the fold models of a saved model said about the episodes of `dataset` that they were not trained on.
+
+    Returns:
+        None where the model was saved without, or was fitted on other recordings: the true causes tell.
+
+    Raises:
+        FormatError: a damaged file.
+    """
+    path = folder / LEFT_OUT
+    if not path.is_file():
+        return None
+    model, _ = load_calibrated(folder)
+    try:
+        arrays = load_file(path)
+        fold = arrays.pop("fold")
+        found = Predictions(**arrays)
+    except (SafetensorError, KeyError, TypeError, OSError) as error:
+        raise FormatError(f"{path} is damaged ({error}). Fit the model again.") from error
+    if not isinstance(model, FoldEnsemble) or model.target.name not in dataset.schema:
+        return None
+    for index in np.unique(found.episode):
+        rows = found.episode == index
+        if index >= len(dataset) or found.step[rows].max() >= dataset.lengths[index]:
+            return None
+        recorded = np.asarray(dataset[int(index)][model.target.name].values, float)
+        if not np.array_equal(recorded.reshape(len(recorded), -1)[found.step[rows]], found.truth[rows]):
+            return None
+    return CrossPredictions(found, fold, list(model.members))  # type: ignore[arg-type]

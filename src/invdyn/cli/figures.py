@@ -41,7 +41,7 @@ def causes_figure(
     unit: str = "",
 ) -> Figure:
     """One panel per component over one episode: recorded (never shown to the model), inferred, its interval."""
-    figure, axes = _figure(9, 1.7 * len(names) + 0.4, len(names))
+    figure, axes = _figure(9.0, 1.7 * len(names) + 0.4, len(names))
     for axis, i in zip(axes[:, 0], range(len(names)), strict=True):
         axis.fill_between(seconds, lower[:, i], upper[:, i], color=BLUE, alpha=0.18, linewidth=0, label="interval")
         axis.plot(seconds, truth[:, i], color=INK, linewidth=1.4, label="true")
@@ -58,7 +58,7 @@ def divergence_figure(
     dt: float,
 ) -> Figure:
     """Distance between replayed and recorded states over time: median line, quartile band, per kind of replay."""
-    figure, axes = _figure(9, 3.4)
+    figure, axes = _figure(9.0, 3.4)
     axis = axes[0, 0]
     for (name, (low, middle, high)), colour in zip(curves.items(), (ORANGE, BLUE, GREEN, GREY), strict=False):
         seconds = np.arange(len(middle)) * dt
@@ -90,7 +90,7 @@ def coverage_figure(
 
 def success_figure(rates: Mapping[str, tuple[float, float, float]]) -> Figure:
     """Success rates (rate, lower, upper of the Wilson interval) of several policies."""
-    figure, axes = _figure(6, 0.7 * len(rates) + 0.9)
+    figure, axes = _figure(6.0, 0.7 * len(rates) + 0.9)
     axis = axes[0, 0]
     for row, (_name, (rate, low, high)) in enumerate(rates.items()):
         axis.barh(row, rate, color=(GREY, ORANGE, BLUE)[row % 3], height=0.6)

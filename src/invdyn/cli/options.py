@@ -62,7 +62,7 @@ def open_recordings(path: Path, format: str | None = None, read: Sequence[str] =
 
 
 def open_foreign(path: Path, format: str | None = None, read: Sequence[str] = ()) -> Dataset:  # noqa: A002
-    """As `open_recordings`, where two paths share the options: they are for the one that is not in the native layout."""
+    """As `open_recordings`, where two paths share the options: these are for the one that is not in native layout."""
     from invdyn.episodes.formats import detect_format
 
     if path.exists() and (format or read) and detect_format(path) == "lerobot":

@@ -50,7 +50,7 @@ def note(message: str) -> None:
     """One line for people on stderr."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False).print(message, markup=False)
+    Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
 
 
 def component_names(spec: SignalSpec) -> list[str]:

@@ -78,6 +78,8 @@ class Verify:
 
         if self.report is not None:
             new_path(self.report, "--report")
+        if any(k < 1 for k in self.every):
+            raise ConfigError(f"--every {number(self.every)}: expected 1 or more steps between two anchors.")
         data = open_foreign(self.data, self.format, self.read)
         _ = data.schema[self.target]  # raises for an unknown one
         truth = None if self.truth is None else open_foreign(self.truth, self.format, self.read)
