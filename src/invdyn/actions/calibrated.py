@@ -97,7 +97,7 @@ def fit_calibrated(
                 dataset,
                 config,
                 trainer=trainer or default_trainer(),
-                held_out=labelled[left_out].tolist(),
+                held_out=left_out.tolist(),
                 folder=None if folder is None else folder / "folds" / str(fold),
                 progress=progress,
                 seed=seed + fold,
