@@ -10,6 +10,7 @@
 | fit.py | `fit_inverse`: labelled steps in, whole episodes held out | SS-ORL | some labelled episodes |
 | closed_form.py | `ClosedFormInverse`: a world's exact inverse | | a world that has one |
 | labeller.py | `label_dataset`: recordings in, labelled recordings out, resumable | VPT, SS-ORL | a model, recordings |
+| labelling.py | one episode's answers into its label | | |
 | sliding.py | a model slid over whole episodes, in batches | VPT | |
 | confidence.py | the weight of a label from its interval and residual | | |
 | overlay.py | an episode with a label laid over it; measured values to the bit | | |

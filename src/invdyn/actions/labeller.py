@@ -5,33 +5,32 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from invdyn.actions.base import InverseModel
-from invdyn.actions.confidence import NINETY, cause_range, confidence
+from invdyn.actions.confidence import cause_range
 from invdyn.actions.engine import Executor, LocalExecutor, Staging
 from invdyn.actions.filtering import filter_labels
+from invdyn.actions.labelling import Labelling
 from invdyn.actions.overlay import with_label
 from invdyn.actions.provenance import dataset_identity, model_identity, versions
-from invdyn.actions.sliding import BLOCK_BYTES, BLOCK_FRAMES, Answers, Stretch, infer_episodes, plan_blocks
+from invdyn.actions.sliding import BLOCK_BYTES, BLOCK_FRAMES, Stretch, infer_episodes, plan_blocks
 from invdyn.episodes.dataset import Dataset
-from invdyn.episodes.episode import Episode
 from invdyn.episodes.formats.lerobot_merge import merge_shards
 from invdyn.episodes.formats.lerobot_options import LeRobotOptions
 from invdyn.episodes.formats.lerobot_shards import has_shard, write_shard
 from invdyn.episodes.formats.lerobot_videos import video_origin
-from invdyn.episodes.label import MEASURED, Label, label_specs
+from invdyn.episodes.label import label_specs
 from invdyn.episodes.signal import Schema, SignalSpec
 from invdyn.errors import ConfigError, FormatError, SignalError
 from invdyn.training.progress import progress as progress_bar
 from invdyn.verify.conformal import Calibration
 from invdyn.verify.onestep import OneStep
-from invdyn.verify.refine import REFINED, RefineConfig, refine
+from invdyn.verify.refine import RefineConfig
 from invdyn.worlds.base import World
 from invdyn.worlds.registry import maker
 
@@ -40,8 +39,6 @@ __all__ = ["LabelReport", "filter_labels", "label_dataset"]
 BLOCKS_PER_ITEM = 8
 REPLAY_FRAMES = 1024
 """With a world an item of work holds at most so many frames: simulators are slow, and progress should be seen."""
-SCALE_EPISODES = 64
-"""Episodes, spread evenly, from which the one-step scale of replay residuals is taken."""
 RULE = "interval share of range, divided by 1 + replay residual (version 1)"
 
 
@@ -93,22 +90,11 @@ class _Job:
     model: InverseModel
     shards: Staging
     schema: Schema
-    target: SignalSpec
-    span: np.ndarray
-    calibration: Calibration | None
-    level: float | None
-    world: World | Callable[[], World] | None
-    scale: np.ndarray | None
-    refine_above: float | None
-    refinement: RefineConfig
+    labelling: Labelling
     batch_size: int
     device: str
     options: LeRobotOptions
     videos: bool
-    cache: dict[str, Any] = field(default_factory=dict)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "cache": {}}
 
     @property
     def videos_from(self) -> Dataset | None:
@@ -121,6 +107,7 @@ def label_dataset(
     out: Path | str,
     *,
     calibration: Calibration | None = None,
+    refined_calibration: Calibration | None = None,
     level: float | None = None,
     world: World | Callable[[], World] | None = None,
     refine_above: float | None = None,
@@ -147,11 +134,13 @@ def label_dataset(
         model: its inputs are signals of the recordings.
         out: folder to make, in the native layout (LeRobotDataset v3.0); grows in `<out>.partial`.
         calibration: of the model; without it `lower` and `upper` are missing.
+        refined_calibration: of the model's causes after the same correction by replay (`calibrate_refined`); intervals
+            then stand around the corrected values, and are much narrower. Without it they are the model's, widened
+            where they do not hold the corrected value: they cover more than their level.
         level: another coverage that the calibration keeps.
         world: replays each cause one step from the recorded state; gives `label.<name>.residual`. A function that makes
             the world when there are several workers.
-        refine_above: correct inferred causes whose residual is larger, by replay; their source ends in `+refined`,
-            and their interval is widened where it did not hold the corrected value.
+        refine_above: correct inferred causes whose residual is larger, by replay; their source ends in `+refined`.
         refinement: how they are corrected, and how much is spent on it. With `along` the residual is measured from the
             state that the corrected causes reached, not from the recorded one.
         workers: processes on this machine; a world is then made anew in each, see `worlds.maker`.
@@ -174,9 +163,12 @@ def label_dataset(
         raise ConfigError(f"batch_size is {batch_size}, expected at least 1 window.")
     if refine_above is not None and world is None:
         raise ConfigError(f"refine_above={refine_above} needs a world to replay in. Give the world, or leave it out.")
+    if refined_calibration is not None and refine_above is None:
+        raise ConfigError("refined_calibration needs refine_above: intervals are of corrected causes. Give both.")
     if isinstance(world, World) and workers > 1:
         world = maker(world)
-    target = _checked_target(source, model, calibration)
+    for intervals in (calibration, refined_calibration):
+        target = _checked_target(source, model, intervals)
     schema = source.schema.updated([target, *label_specs(target).values()])
     staging = Staging(out, {})
     made_by = {
@@ -184,6 +176,7 @@ def label_dataset(
         "source": dataset_identity(source, sorted({*model.inputs, target.name} & set(source.schema))),
         "target": target.name,
         "calibration": None if calibration is None else json.loads(calibration.to_json()),
+        "refined_calibration": None if refined_calibration is None else json.loads(refined_calibration.to_json()),
         "level": level,
         "world": None if world is None else _world_name(world),
         "refine_above": refine_above,
@@ -199,22 +192,23 @@ def label_dataset(
         staging.clear()  # a former run may have been killed between the rename and this
         return _report(out, source, model, [record["counts"]], len(source), True, started, 0)
     model = model.to(device).eval()
-    scale = None
-    if world is not None:
-        scale = _residual_scale(world, source)
     job = _Job(
         source,
         model,
         staging,
         schema,
-        target,
-        cause_range(source, target),
-        calibration,
-        level,
-        world,
-        scale,
-        refine_above,
-        refinement or RefineConfig(),
+        Labelling(
+            target,
+            cause_range(source, target),
+            f"inferred:{model.model_id}",
+            calibration=calibration,
+            refined_calibration=refined_calibration,
+            level=level,
+            world=world,
+            scale=None if world is None else _residual_scale(world, source),
+            refine_above=refine_above,
+            refinement=refinement or RefineConfig(),
+        ),
         batch_size,
         device,
         options,
@@ -294,10 +288,9 @@ def _world_name(world: World | Callable[[], World]) -> str:
 
 
 def _residual_scale(world: World | Callable[[], World], source: Dataset) -> np.ndarray:
-    chosen = np.unique(np.linspace(0, len(source) - 1, min(SCALE_EPISODES, len(source))).round().astype(int))
     own = world if isinstance(world, World) else world()
     try:
-        return OneStep.of(own, list(source[chosen])).scale
+        return OneStep.over(own, source).scale
     finally:
         if own is not world:
             own.close()
@@ -319,7 +312,7 @@ def _items(job: _Job) -> list[list[list[Stretch]]]:
     """Work for the executor: a few blocks, whole episodes; a function of the recordings and settings alone."""
     source, model = job.source, job.model
     size = sum(source.schema[n].size * source.schema[n].numpy_dtype.itemsize for n in model.inputs)
-    frames, most = (REPLAY_FRAMES, 1) if job.world is not None else (BLOCK_FRAMES, BLOCKS_PER_ITEM)
+    frames, most = (REPLAY_FRAMES, 1) if job.labelling.world is not None else (BLOCK_FRAMES, BLOCKS_PER_ITEM)
     blocks = plan_blocks(source.lengths, size, frames=frames, size=BLOCK_BYTES)
     items: list[list[list[Stretch]]] = []
     for block in blocks:
@@ -339,78 +332,12 @@ def _label_item(job: _Job, item: Sequence[Sequence[Stretch]]) -> int:
         if has_shard(job.shards.shards, index):
             continue
         episode = job.source[index]
-        label, counts = _label(job, index, episode, answer)
+        label, counts = job.labelling.label(index, episode, answer)
         job.shards.note(index, counts)
-        labelled = with_label(episode, label, job.target, job.schema)
+        labelled = with_label(episode, label, job.labelling.target, job.schema)
         write_shard(job.shards.shards, index, labelled, job.schema, options=job.options, videos_from=job.videos_from)
         frames += episode.length
     return frames
-
-
-def _label(job: _Job, index: int, episode: Episode, answer: Answers) -> tuple[Label, dict[str, int]]:
-    """The label of one episode."""
-    target = job.target
-    shape = (episode.length, *target.shape)
-    known = Label.of(episode, target.name) if target.name in episode else None
-    measured = np.zeros(episode.length, bool) if known is None else known.source == MEASURED
-    inferred = answer.known & ~measured
-    value = np.where(inferred[:, None], answer.point, np.nan)
-    if known is not None:
-        value = np.where(measured[:, None], known.value.reshape(episode.length, -1), value)
-    if target.numpy_dtype.kind == "f":
-        value = value.astype(target.numpy_dtype).astype(np.float64)  # what is checked is what will be written
-    bounds = None if target.low is None or target.high is None else (list(target.low), list(target.high))
-    width = NINETY * answer.spread if target.numpy_dtype.kind == "f" else answer.spread
-    lower = upper = np.where(measured[:, None], value, np.nan)
-    if job.calibration is not None:
-        low, high = job.calibration.interval(answer.point, answer.spread, level=job.level, bounds=bounds)
-        lower, upper = np.where(inferred[:, None], low, lower), np.where(inferred[:, None], high, upper)
-        width = high - low
-    source = np.where(measured, MEASURED, np.where(inferred, f"inferred:{job.model.model_id}", "")).astype(object)
-    residual, refined = np.full(episode.length, np.nan), np.zeros(episode.length, bool)
-    if job.world is not None:
-        tool = _replay_tool(job, episode)
-        if job.refine_above is None:
-            residual = tool.residual(episode, value)
-        else:
-            spread = np.nan_to_num(answer.spread)
-            better = refine(
-                tool.world,
-                episode,
-                value,
-                threshold=job.refine_above,
-                config=job.refinement,
-                tool=tool,
-                spread=spread,
-                keep=measured,
-                seed=index,
-            )
-            value, residual, refined = better.values, better.after, better.changed
-            source = np.where(refined, source + REFINED, source)
-            moved = refined[:, None] & np.isfinite(lower)
-            lower = np.where(moved, np.minimum(lower, value), lower)
-            upper = np.where(moved, np.maximum(upper, value), upper)
-    span = job.span if target.numpy_dtype.kind == "f" else np.ones_like(job.span)
-    weight = np.where(measured, 1.0, np.where(inferred, confidence(width, span, residual), 0.0))
-    counts = {
-        "inferred": int(inferred.sum()),
-        "refined": int(refined.sum()),
-        "measured": int(measured.sum()),
-        "unanswered": int((~inferred & ~measured).sum()),
-    }
-    value, lower, upper = (part.reshape(shape) for part in (value, lower, upper))
-    return Label(value, lower, upper, source, residual, weight), counts
-
-
-def _replay_tool(job: _Job, episode: Episode) -> OneStep:
-    """The world and scale of this process, made once."""
-    if "tool" not in job.cache:
-        assert job.world is not None
-        assert job.scale is not None
-        world = job.world if isinstance(job.world, World) else job.world()
-        job.cache["tool"] = replace(OneStep.of(world, [episode]), scale=job.scale)
-    tool: OneStep = job.cache["tool"]
-    return tool
 
 
 def _report(

@@ -12,6 +12,7 @@
 | correction.py | how one cause is corrected | Levenberg-Marquardt, Broyden 1965, CEM |
 | conformal.py | `calibrate`, `calibrate_quantiles`: split conformal and CQR, episodes as units | Lee et al. 2023 |
 | cross_conformal.py | `cross_calibrate`, `cv_plus`: leave episodes out in turn | Vovk 2015; Barber et al. 2021 |
+| refined_calibration.py | `calibrate_refined`: the same for causes corrected by replay | ours |
 | adaptive.py | `AdaptiveConformal`: streams that drift | Gibbs and Candès 2021 |
 | predictions.py | `predict`: a model's answers at labelled frames | |
 | evaluator.py | `evaluate`: closed loop, common random numbers, Wilson interval, videos | |
@@ -36,6 +37,7 @@ from invdyn.verify.onestep import OneStep, one_step_residual
 from invdyn.verify.oracle import Consistent, OracleAccuracy, ReplayOracle
 from invdyn.verify.predictions import Predictions, predict
 from invdyn.verify.refine import REFINED, RefineConfig, Refinement, refine
+from invdyn.verify.refined_calibration import calibrate_refined, refine_predictions
 from invdyn.verify.replay import DivergenceCurve, ReplayResult, replay
 from invdyn.verify.resolvable import Resolvability, resolvable
 from invdyn.verify.tracking import refine_track
@@ -65,6 +67,7 @@ __all__ = [
     "calibrate",
     "calibrate_crossed",
     "calibrate_quantiles",
+    "calibrate_refined",
     "cross_calibrate",
     "cross_predict",
     "cv_plus",
@@ -75,6 +78,7 @@ __all__ = [
     "parameters",
     "predict",
     "refine",
+    "refine_predictions",
     "refine_track",
     "replay",
     "resolvable",

@@ -10,12 +10,16 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.episode import Episode
 from invdyn.errors import ConfigError, SignalError
 from invdyn.verify.compared import Compared, cause_rows, loaded, to_cause
 from invdyn.worlds.base import World
 
 __all__ = ["OneStep", "one_step_residual"]
+
+SCALE_EPISODES = 64
+"""Episodes of a dataset, spread evenly, that its one-step scale is taken from."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,12 @@ class OneStep:
             raise ConfigError(f"the horizon is at least 1 step, got {horizon}.")
         compared = Compared.of(world, episodes[0], signals, angles)
         return cls(world, compared, compared.scale(episodes), horizon)
+
+    @classmethod
+    def over(cls, world: World, dataset: Dataset) -> OneStep:
+        """`of` for a dataset, however long: scaled by episodes spread evenly over it."""
+        chosen = np.unique(np.linspace(0, len(dataset) - 1, min(SCALE_EPISODES, len(dataset))).round().astype(int))
+        return cls.of(world, list(dataset[chosen]))
 
     def simulate(
         self, episode: Episode, steps: Int64[np.ndarray, " jobs"], causes: Float64[np.ndarray, "jobs horizon cause"]
