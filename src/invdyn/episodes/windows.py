@@ -71,8 +71,11 @@ class WindowBatch:
             {k: v.to(device) for k, v in self.inputs.items()},
             self.mask.to(device),
             {k: v.to(device) for k, v in self.targets.items()},
-            *(t.to(device) for t in (self.target_mask, self.weight, self.episode, self.step)),
-            rows=None if self.rows is None else self.rows.to(device),
+            self.target_mask.to(device),
+            self.weight.to(device),
+            self.episode.to(device),
+            self.step.to(device),
+            None if self.rows is None else self.rows.to(device),
         )
 
 

@@ -109,7 +109,9 @@ class MinariSource(ForeignSource):
         return place if self.store.has(index, place.part, place.path) else None
 
     def _has(self, index: int, name: str) -> bool:
-        place = self._place(index, name)
+        return self._there(index, name, self._place(index, name))
+
+    def _there(self, index: int, name: str, place: _Place | None) -> bool:
         if place is None or (place.part in PADDED and self.lengths[index] == 1):  # one observation, no action
             return False
         mask = self._mask(index, name, 0, int(self.lengths[index]))
@@ -122,10 +124,9 @@ class MinariSource(ForeignSource):
         return self.store.rows(index, "infos", path, SignalSpec("mask", (), "bool", "event"), start, stop)
 
     def _values(self, index: int, name: str, start: int, stop: int) -> Values | None:
-        if not self._has(index, name):
-            return None
         place, spec = self._place(index, name), self.schema[name]
-        assert place is not None
+        if place is None or not self._there(index, name, place):
+            return None
         values = self.store.rows(index, place.part, place.path, spec, start, stop)
         valid = np.ones(stop - start, bool)
         absent = stop - start - len(values)

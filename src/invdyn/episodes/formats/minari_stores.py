@@ -77,16 +77,15 @@ class Hdf5Store(MinariStore):
 
     def __init__(self, file: Path) -> None:
         self._hdf5 = Hdf5File(file)
-        self._last: tuple[int, h5py.Group] | None = None
         self._names = [name for _, name in numbered(self._hdf5.root, "episode_")]
         if not self._names:
             raise complaint(file, "no group episode_<n>", expected="at least one episode", remedy="Check the file.")
         self.lengths = []
         for number, name in enumerate(self._names):
-            steps = self._hdf5.group(name).attrs.get("total_steps")
-            if steps is None or int(steps) < 0:
+            steps = self._hdf5.count(name, "total_steps")
+            if steps is None or steps < 0:
                 raise complaint(file, f"total_steps is {steps}", expected="its steps", remedy=REMEDY, episode=number)
-            self.lengths.append(int(steps))
+            self.lengths.append(steps)
 
     def file(self, index: int) -> Path:
         return self._hdf5.path
@@ -95,17 +94,10 @@ class Hdf5Store(MinariStore):
         return {k: decode(v) for k, v in self._episode(index).attrs.items()}
 
     def _episode(self, index: int) -> h5py.Group:
-        """The group of an episode; the last one is kept, for its signals are read one after another."""
-        if self._last is None or self._last[0] != index:
-            self._last = (index, self._hdf5.group(self._names[index]))
-        return self._last[1]
+        return self._hdf5.group(self._names[index])
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_last": None}
-
-    @staticmethod
-    def _key(part: str, path: Path_) -> str:
-        return "/".join([part, *(f"_index_{p}" if isinstance(p, int) else p for p in path)])
+    def _key(self, index: int, part: str, path: Path_) -> str:
+        return "/".join([self._names[index], part, *(f"_index_{p}" if isinstance(p, int) else p for p in path)])
 
     def info_keys(self, index: int) -> Mapping[Path_, tuple[tuple[int, ...], str]]:
         episode = self._episode(index)
@@ -127,26 +119,26 @@ class Hdf5Store(MinariStore):
         return found
 
     def has(self, index: int, part: str, path: Path_) -> bool:
-        return self._key(part, path) in self._episode(index)
+        return self._hdf5.exists(self._key(index, part, path))
 
     def rows(self, index: int, part: str, path: Path_, spec: SignalSpec, start: int, stop: int) -> np.ndarray:
-        data = self._hdf5.dataset(self._key(part, path), self._episode(index))
-        expected = self.lengths[index] + (part not in PADDED)
-        if data.ndim == 0 or not expected - 1 <= len(data) <= expected:
+        data = self._hdf5.opened(self._key(index, part, path))
+        expected, shape = self.lengths[index] + (part not in PADDED), data.shape
+        if not shape or not expected - 1 <= shape[0] <= expected:
             raise complaint(
                 self.file(index),
-                f"{part}: shape {data.shape}",
+                f"{part}: shape {shape}",
                 expected=f"{expected} rows (total_steps is {self.lengths[index]})",
                 remedy=REMEDY,
                 episode=index,
                 signal=spec.name,
             )
-        values = self._hdf5.values(data, start, min(stop, len(data)))
+        values = self._hdf5.values(data, start, min(stop, shape[0]))
         if spec.is_text:
             return np.array([v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values], object)
         # JPEG is told by the layout, not by the version: byte strings of unequal length, or a matrix of bytes
         # (strings that happen to be equally long) where pictures would have one dimension more.
-        if spec.dtype == "uint8" and len(spec.shape) >= 2 and (data.dtype.hasobject or data.ndim == 2):
+        if spec.dtype == "uint8" and len(spec.shape) >= 2 and (data.dtype.hasobject or len(shape) == 2):
 
             def fail(what: str) -> Exception:
                 return complaint(
