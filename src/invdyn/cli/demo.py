@@ -14,9 +14,8 @@ from invdyn.cli.output import component_names, note, number, table
 from invdyn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from invdyn.actions.scoring import LabelScore
     from invdyn.episodes import Dataset
-    from invdyn.verify import Evaluation, ReplayResult
+    from invdyn.verify import Evaluation, OneStep, Predictions
 
 __all__ = ["Demo"]
 
@@ -64,13 +63,13 @@ class Demo:
         from invdyn.actions.calibrated import fit_calibrated
         from invdyn.actions.labeller import label_dataset
         from invdyn.actions.scoring import score_labels
+        from invdyn.cli.demo_report import write_demo_report
         from invdyn.decisions import compare_policies
         from invdyn.episodes import open_dataset, write_dataset
         from invdyn.episodes.views import hide
         from invdyn.training import TrainerConfig, save_model
-        from invdyn.verify import evaluate, predict, replay, resolvable
-        from invdyn.verify.metrics import r2
-        from invdyn.verify.refine import RefineConfig
+        from invdyn.verify import OneStep, RefineConfig, calibrate_refined, evaluate, predict, replay, resolvable
+        from invdyn.verify.metrics import coverage, r2
         from invdyn.worlds import make_world, record
 
         began = time.monotonic()
@@ -91,19 +90,27 @@ class Demo:
         self._say(began, f"labelling the other {len(hidden)} episodes, checking each step in the simulator")
         can = resolvable(one, list(given[range(self.labelled)]), horizon=config.after)
         answers = predict(fitted.model, truth[hidden])  # what the model says, before any correction
+        tool = OneStep.over(one, given)
+        # At most eight simulator steps each; the default would add sampling, which costs eight times that.
+        refinement = RefineConfig(method="gauss-newton", goal=1e-4)
+        refined = None
+        if self.refine_above is not None:
+            refined = calibrate_refined(fitted.crossed, given, tool, threshold=self.refine_above, config=refinement)
         report = label_dataset(
             given,
             fitted.model,
             self.out / "labelled",
             calibration=fitted.calibration,
+            refined_calibration=refined,
             world=one,
             refine_above=self.refine_above,
-            # At most eight simulator steps each; the default would add sampling, which costs eight times that.
-            refinement=RefineConfig(method="gauss-newton", goal=1e-4),
+            refinement=refinement,
             workers=self.workers,
         )
         labelled = open_dataset(report.out)
         score = score_labels(labelled, truth)
+
+        residuals = _residuals(tool, answers, labelled, hidden[: self.replayed])
 
         self._say(began, f"replaying {self.replayed} inferred episodes from their recorded starts")
         chosen = range(self.labelled, min(self.labelled + self.replayed, self.episodes))
@@ -131,6 +138,8 @@ class Demo:
 
         kept = can.dims
         rates = {name: e.success_rate.rate for name, e in tried.items()}
+        lower, upper = fitted.calibration.interval(answers.point, answers.spread)
+        final = fitted.calibration if refined is None else refined
         result = {
             "task": self.task,
             "episodes_labelled": self.labelled,
@@ -145,11 +154,19 @@ class Demo:
             "success_oracle": rates["oracle"],
             "ratio_to_oracle": rates["inferred"] / rates["oracle"] if rates["oracle"] else None,
             "seconds": time.monotonic() - began,
-            "action_r2_before_refinement": r2(answers.truth, answers.point),
+            "before_refinement": {
+                "action_r2_per_dim": r2(answers.truth, answers.point),
+                "interval_coverage": coverage(answers.truth, lower, upper, episode=answers.episode).overall,
+                "interval_width_per_dim": (upper - lower).mean(0),
+                "residual_median": float(np.median(np.concatenate(residuals["before"]))),
+            },
+            "interval_width_per_dim": (score.upper - score.lower).mean(0),
+            "residual_median": float(np.median(np.concatenate(residuals["after"]))),
+            "seed": self.seed,
             "report": str(self.out / "report.html"),
         }
-        curve = fitted.calibration.curve(answers.truth, answers.point, answers.spread)
-        self._report(result, truth, labelled, score, (fitted.calibration.guarantee, *curve), replays, tried)
+        curve = final.curve(answers.truth, score.value, answers.spread)
+        write_demo_report(result, truth, labelled, score, final.guarantee, curve, replays, tried)
         return result
 
     def _claim(self) -> None:
@@ -169,110 +186,29 @@ class Demo:
     def _say(self, began: float, what: str) -> None:
         note(f"[{time.monotonic() - began:4.0f} s] {what}")
 
-    def _report(
-        self,
-        result: dict[str, Any],
-        truth: Dataset,
-        labelled: Dataset,
-        score: LabelScore,
-        coverage: tuple[str, np.ndarray, np.ndarray],
-        replays: dict[str, ReplayResult],
-        tried: dict[str, Evaluation],
-    ) -> None:
-        from invdyn.cli.figures import causes_figure, coverage_figure, divergence_figure, success_figure
-        from invdyn.cli.report import Section, write_report
-        from invdyn.episodes.label import Label
-
-        spec = truth.schema["action"]
-        names = component_names(spec)
-        shown = self.labelled
-        label = Label.of(labelled[shown], "action")
-        rows = slice(0, labelled[shown].length - 1)
-        actions = causes_figure(
-            truth[shown].timestamp[rows],
-            np.asarray(truth[shown]["action"].values, float)[rows],
-            label.value[rows],
-            label.lower[rows],
-            label.upper[rows],
-            names=names,
-            unit=spec.unit,
-        )
-        curves = {}
-        for name, outcome in replays.items():
-            curve = outcome.curve()
-            curves[name] = (curve.q25, curve.median, curve.q75)
-        guarantee, levels, measured = coverage
-        rates = {
-            name.replace("_", " "): (e.success_rate.rate, e.success_rate.lower, e.success_rate.upper)
-            for name, e in tried.items()
-        }
-        unit = next(iter(replays.values())).curve().unit
-        sections = [
-            Section(
-                "Actions nobody recorded",
-                [
-                    (
-                        f"Episode {shown}, one of {result['episodes_inferred']} whose actions the model never saw. "
-                        f"Mean R² over the resolvable dimensions: {number(result['action_r2'])}."
-                    )
-                ],
-                rows=[
-                    {
-                        "dimension": n,
-                        "R² inferred": float(b),
-                        "R² after replay correction": float(a),
-                        "resolvable": n in result["resolvable_dims"],
-                    }
-                    for n, a, b in zip(names, score.r2, result["action_r2_before_refinement"], strict=True)
-                ],
-                figures=[actions],
-            ),
-            Section(
-                "Replayed in the simulator",
-                [
-                    (
-                        "The inferred actions, applied from the recorded start. Open loop, errors add up as they would "
-                        "on a robot; re-anchored, they show the local error. The recorded actions are the ceiling."
-                    ),
-                ],
-                rows=[
-                    {"replay": n, f"median error [{unit}]": r.median_error(), "task solved": float(r.success.mean())}
-                    for n, r in replays.items()
-                ],
-                figures=[divergence_figure(curves, unit, 1 / truth.fps)],
-            ),
-            Section(
-                "Do the intervals hold?",
-                [
-                    (
-                        f"At 0.9 they contain {number(result['interval_coverage'])} of the true actions of episodes "
-                        f"the model never saw. {guarantee}"
-                    )
-                ],
-                figures=[coverage_figure(levels, measured, names)],
-            ),
-            Section(
-                "Three policies",
-                [
-                    (
-                        f"Success from {self.trials} new starts, the same for all. With inferred labels: "
-                        f"{number(result['ratio_to_oracle'])} of what all true labels give."
-                    )
-                ],
-                rows=[{"policy": n, "success": r, "95 % from": low, "to": high} for n, (r, low, high) in rates.items()],
-                figures=[success_figure(rates)],
-            ),
-        ]
-        lead = (
-            f"{result['episodes_labelled']} recordings of {self.task} with actions, {result['episodes_inferred']} "
-            f"without. Everything below took {result['seconds']:.0f} s."
-        )
-        write_report(self.out / "report.html", "Actions from observations", lead, sections, f"Seed {self.seed}.")
-
     def show(self, result: dict[str, Any]) -> None:
-        shown = {k: v for k, v in result.items() if k != "report"}
-        table([{"figure": k, "value": number(v if not hasattr(v, "tolist") else v.tolist())} for k, v in shown.items()])
+        hidden = ("report", "seed", "before_refinement")
+        table([{"figure": k, "value": number(_listed(v))} for k, v in result.items() if k not in hidden])
+        print("before correction by replay:")
+        table([{"figure": k, "value": number(_listed(v))} for k, v in result["before_refinement"].items()])
         print(f"report: {result['report']}    everything else: {self.out}/")
 
     def exit_code(self, result: Any) -> int:
         return 0
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _residuals(tool: OneStep, answers: Predictions, labelled: Dataset, episodes: range) -> dict[str, list[np.ndarray]]:
+    """Normalised one-step residuals of inferred causes, before and after correction, of some episodes."""
+    found: dict[str, list[np.ndarray]] = {"before": [], "after": []}
+    for place, index in enumerate(episodes):
+        episode, rows = labelled[index], answers.episode == place
+        steps = answers.step[rows]
+        values = np.full((episode.length, answers.point.shape[1]), np.nan)
+        values[steps] = answers.point[rows]
+        found["before"].append(tool.residual(episode, values)[steps])
+        found["after"].append(np.asarray(episode["label.action.residual"].values, float)[steps])
+    return found
