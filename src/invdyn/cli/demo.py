@@ -47,6 +47,8 @@ class Demo:
     """Evaluation episodes of each policy, the same starts for all."""
     max_steps: int = 200
     """Steps an evaluation episode may take; the expert needs about 60."""
+    fit_updates: int = 3000
+    """Training updates of each fold of the inverse model, at most: it stops when episodes left out get no better."""
     updates: int = 4000
     """Training updates of each policy."""
     workers: int = 2
@@ -61,6 +63,7 @@ class Demo:
     def run(self) -> dict[str, Any]:
         from invdyn.actions import InverseConfig
         from invdyn.actions.calibrated import fit_calibrated
+        from invdyn.actions.fit import default_trainer
         from invdyn.actions.labeller import label_dataset
         from invdyn.actions.scoring import score_labels
         from invdyn.cli.demo_report import write_demo_report
@@ -85,7 +88,13 @@ class Demo:
 
         self._say(began, f"fitting the inverse model on the {self.labelled} episodes that keep their actions")
         config = InverseConfig(before=3, after=3)
-        fitted = fit_calibrated(given, config, folder=self.out / "inverse-model", seed=self.seed)
+        fitted = fit_calibrated(
+            given,
+            config,
+            trainer=default_trainer(self.fit_updates),
+            folder=self.out / "inverse-model",
+            seed=self.seed,
+        )
 
         self._say(began, f"labelling the other {len(hidden)} episodes, checking each step in the simulator")
         can = resolvable(one, list(given[range(self.labelled)]), horizon=config.after)
