@@ -276,6 +276,15 @@ class TestData:
             folder, "episode 0, signal 'observation.state'", "rows do not all have shape (4,)", "47 numbers in 12 rows"
         )
 
+    def test_rows_that_are_unequal_and_add_up(self, folder: Path) -> None:
+        edit_table(
+            folder / DATA,
+            "observation.state",
+            lambda v: [v[0][:3], [*v[1], 0.0], *v[2:]],
+            pa.list_(pa.float32()),
+        )
+        refused(folder, "episode 0, signal 'observation.state'", "rows do not all have shape (4,)")
+
     @pytest.mark.parametrize(
         "kind", [pa.list_(pa.float64(), 4), pa.list_(pa.int32(), 4), pa.list_(pa.string(), 4), pa.float32()]
     )

@@ -106,17 +106,34 @@ class Dataset(_SequenceOfEpisodes):
     def column(self, name: str) -> Column:
         """One signal of all episodes end to end, read once and kept (images too: mind the memory)."""
         if name not in self._columns:
-            spec = self.schema[name]
-            fill = np.nan if spec.numpy_dtype.kind == "f" else ("" if spec.is_text else 0)
-            values = np.full((self.frames, *spec.shape), fill, spec.numpy_dtype)
-            valid = np.zeros(self.frames, bool)
-            for index, start, length in zip(self.indices, self.starts, self.lengths, strict=True):
-                signal = self.source.read(int(index), name, 0, int(length))
-                if signal is not None:
-                    values[start : start + length] = signal.values
-                    valid[start : start + length] = signal.mask
-            self._columns[name] = Column(values, valid)
+            self._columns[name] = self._read_column(name)
         return self._columns[name]
+
+    def _read_column(self, name: str) -> Column:
+        spec = self.schema[name]
+        pieces: Callable[[np.ndarray, str], Iterator[tuple[int, Signal | None]]]
+        pieces = getattr(self.source, "pieces", self._one_by_one)
+        fresh = hasattr(self.source, "pieces")  # what a file was read into is ours; episodes in memory keep theirs
+        values, valid, at = None, np.zeros(self.frames, bool), 0
+        ends = np.append(self.starts, self.frames)
+        for count, signal in pieces(self.indices, name):
+            start, stop = int(ends[at]), int(ends[at + count])
+            at += count
+            if fresh and signal is not None and stop - start == self.frames:
+                return Column(signal.values, signal.mask)
+            if values is None:
+                values = np.empty((self.frames, *spec.shape), spec.numpy_dtype)
+            if signal is None:
+                values[start:stop] = np.nan if spec.numpy_dtype.kind == "f" else "" if spec.is_text else 0
+            else:
+                values[start:stop] = signal.values
+                valid[start:stop] = True if signal.valid is None else signal.valid
+        return Column(np.zeros((0, *spec.shape), spec.numpy_dtype) if values is None else values, valid)
+
+    def _one_by_one(self, indices: np.ndarray, name: str) -> Iterator[tuple[int, Signal | None]]:
+        lengths = self.source.lengths
+        for index in indices:
+            yield 1, self.source.read(int(index), name, 0, int(lengths[index]))
 
     def __repr__(self) -> str:
         return f"Dataset({self.source.origin}: {len(self)} episodes, {self.frames} frames at {self.fps:g} fps)"

@@ -15,6 +15,9 @@ from invdyn.errors import ConfigError
 
 __all__ = ["Window", "WindowBatch", "WindowSampler"]
 
+PADDED_BYTES, FRAME_BYTES = 2**28, 2**12
+"""Signals up to this size, of frames up to this size, are kept a second time with their episodes padded."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -94,9 +97,9 @@ class WindowSampler:
             observed effect).
         weight: signal that weighs the centres (`label.action.weight`), or one number per frame; None for 1.
 
-    The frames of all inputs are kept in memory once (images as uint8). A window inside its episode is one stretch of
-    that memory, copied whole from an overlapping view; only windows that leave their episode, or with a stride, are
-    gathered row by row.
+    The frames of all inputs are kept in memory once (images as uint8). Small signals are kept a second time with each
+    episode padded by repeated edge values, so that every window is one stretch of memory and is copied whole; frames of
+    pictures, strided windows and very large signals are gathered row by row.
     """
 
     dataset: Dataset
@@ -123,8 +126,8 @@ class WindowSampler:
         lengths = torch.from_numpy(data.lengths)
         starts = torch.from_numpy(data.starts)
         self._episode = torch.repeat_interleave(torch.arange(len(data)), lengths)
-        self._first = starts[self._episode]
-        self._last = (starts + lengths - 1)[self._episode]
+        self._first = starts.index_select(0, self._episode)
+        self._pad(starts, lengths)
         if self.weight is None:
             self._weight = torch.ones(frames)
         elif not isinstance(self.weight, str):
@@ -138,16 +141,29 @@ class WindowSampler:
         if self.labelled_only:
             keep &= self._known & (self._weight > 0)
         if self.needs_future:
-            keep &= torch.arange(frames) < self._last
+            keep[starts[lengths > 0] + lengths[lengths > 0] - 1] = False
         self.centres = torch.nonzero(keep).reshape(-1)
-        self._offsets = torch.tensor([o * self.stride for o in self.window.offsets])
-        self._before = self.window.before * self.stride
-        frame = torch.arange(frames)
-        self._leaves = (frame - self._before < self._first) | (frame + self.window.after * self.stride > self._last)
+
+    def _pad(self, starts: Tensor, lengths: Tensor) -> None:
+        """Lay the episodes end to end with room for windows that begin before or end after them."""
+        before, after = self.window.before * self.stride, self.window.after * self.stride
+        padded = lengths + before + after
+        ends = torch.cumsum(padded, 0)
+        at = torch.arange(int(padded.sum())) - torch.repeat_interleave(ends - padded + before, padded)
+        last = torch.repeat_interleave(lengths - 1, padded)
+        source = torch.minimum(at.clamp(min=0), last).add_(torch.repeat_interleave(starts, padded))
+        self._begin = torch.arange(len(self._episode)) + self._episode * (before + after)
+        """[frames] where the window of a centre begins in the padded layout."""
+        self._source = source
+        """[padded] the frame that stands there: the nearest one of the episode."""
+        inside = self._present.index_select(0, source) & (at >= 0) & (at <= last)
+        self._steps = torch.arange(self.window.size) * self.stride
+        self._inside = _overlapping(inside, before + 1 + after)[:, :: self.stride]
         self._views: dict[str, Tensor] = {}
-        if frames >= self.window.size and (self.stride == 1 or self.window.size == 1):
-            self._views = {name: _overlapping(self._values[name], self.window.size) for name in self.inputs}
-            self._present_view = _overlapping(self._present, self.window.size)
+        for name in self.inputs if self.stride == 1 else ():
+            values = self._values[name]
+            if values.nbytes <= PADDED_BYTES and values[:1].nbytes <= FRAME_BYTES:
+                self._views[name] = _overlapping(values.index_select(0, source), self.window.size)
 
     def __len__(self) -> int:
         return len(self.centres)
@@ -155,41 +171,25 @@ class WindowSampler:
     def batch(self, which: Int64[Tensor, " batch"]) -> WindowBatch:
         """The windows of these numbers (0 .. len-1)."""
         centre = self.centres[which]
-        inputs, mask = self._whole(centre) if self._views else self._rows(centre)
+        begin = self._begin.index_select(0, centre)
+        inputs = {name: view.index_select(0, begin) for name, view in self._views.items()}
+        if len(inputs) < len(
+            self.inputs
+        ):  # index_select copies whole rows: 2-3 times the speed of indexing by a matrix
+            rows = self._source.index_select(0, (begin[:, None] + self._steps).reshape(-1))
+            for name in self.inputs:
+                if name not in inputs:
+                    values = self._values[name]
+                    inputs[name] = values.index_select(0, rows).reshape(-1, len(self._steps), *values.shape[1:])
         return WindowBatch(
             inputs,
-            mask,
+            self._inside.index_select(0, begin),
             {name: self._values[name].index_select(0, centre) for name in self.targets},
             self._known.index_select(0, centre),
             self._weight.index_select(0, centre),
             self._episode.index_select(0, centre),
             centre - self._first.index_select(0, centre),
         )
-
-    def _whole(self, centre: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Inputs and mask; each window is copied in one piece (about ten times the speed of copying its rows)."""
-        begin = (centre - self._before).clamp_(0, len(self._present_view) - 1)
-        inputs = {name: view.index_select(0, begin) for name, view in self._views.items()}
-        mask = self._present_view.index_select(0, begin)
-        leaving = self._leaves.index_select(0, centre).nonzero().reshape(-1)
-        if len(leaving):
-            edges, edge_mask = self._rows(centre.index_select(0, leaving))
-            for name, values in edges.items():
-                inputs[name].index_copy_(0, leaving, values)
-            mask.index_copy_(0, leaving, edge_mask)
-        return inputs, mask
-
-    def _rows(self, centre: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Inputs and mask row by row: outside the episode the edge value is repeated and masked."""
-        wanted = centre[:, None] + self._offsets
-        first, last = (edge.index_select(0, centre)[:, None] for edge in (self._first, self._last))
-        rows = torch.maximum(torch.minimum(wanted, last), first)
-        flat = rows.reshape(-1)  # index_select copies whole rows: 2-3 times the speed of indexing by a matrix
-
-        def take(values: Tensor) -> Tensor:
-            return values.index_select(0, flat).reshape(*rows.shape, *values.shape[1:])
-
-        return {name: take(self._values[name]) for name in self.inputs}, take(self._present) & (rows == wanted)
 
     def in_order(self, batch_size: int) -> Iterator[WindowBatch]:
         """Every window once, in order."""
@@ -203,4 +203,6 @@ class WindowSampler:
 
 def _overlapping(values: Shaped[Tensor, "frames ..."], size: int) -> Shaped[Tensor, "windows window ..."]:
     """Every stretch of `size` frames, as a view."""
+    if len(values) < size:
+        return values.new_empty((0, size, *values.shape[1:]))
     return values.unfold(0, size, 1).movedim(-1, 1)

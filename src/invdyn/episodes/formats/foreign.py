@@ -163,7 +163,7 @@ class ForeignSource(ABC):
         if nan not in ("refuse", "mask"):
             raise FormatError(f"{path}: option nan={nan!r}; expected 'refuse' or 'mask'.")
         self.path, self.nan = path, nan
-        self._schema = schema
+        self._schema, self._specs = schema, {spec.name: spec for spec in schema.signals}
         self._lengths = np.asarray(lengths, np.int64).reshape(-1)
 
     @property
@@ -216,9 +216,9 @@ class ForeignSource(ABC):
         return clock
 
     def read(self, index: int, name: str, start: int, stop: int) -> Signal | None:
-        if name not in self._schema:
+        spec = self._specs.get(name)
+        if spec is None:
             return None
-        spec = self._schema[name]
         if start == stop:  # only asked whether it is there
             return Signal(spec, np.empty((0, *spec.shape), spec.numpy_dtype)) if self._has(index, name) else None
         found = self._values(index, name, start, stop)
@@ -244,7 +244,11 @@ class ForeignSource(ABC):
         self, index: int, spec: SignalSpec, values: np.ndarray, valid: np.ndarray | None, start: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Values with NaN at missing steps and nowhere else; a missing step is one that is absent, or not finite."""
-        finite = np.isfinite(values).reshape(len(values), spec.size).all(1)
+        finite = np.isfinite(values)
+        present = len(values) if valid is None else int(np.count_nonzero(valid))
+        if np.count_nonzero(finite) == present * spec.size and (valid is None or np.isnan(values[~valid]).all()):
+            return values, valid
+        finite = finite.reshape(len(values), spec.size).all(1)
         there = np.ones(len(values), bool) if valid is None else valid
         wrong = np.flatnonzero(there & ~finite)
         if len(wrong) and self.nan == "refuse":

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from invdyn.episodes.episode import EpisodeRecord, Span
@@ -93,6 +94,13 @@ class EpisodeTable:
         column = self.text.get(ABSENT)
         value = None if column is None else column[index].as_py()
         return None if value is None else frozenset(value)
+
+    def complete(self, name: str) -> bool:
+        """Whether every episode is known to have the signal, without looking at values."""
+        column = self.text.get(ABSENT)
+        if column is None or column.null_count:
+            return name not in self.info.masked
+        return name not in pc.list_flatten(column).unique().to_pylist()
 
     def record(self, index: int) -> EpisodeRecord:
         """Task, metadata and spans. An episode with several tasks has the first one, and all in `metadata["tasks"]`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from invdyn.episodes.video import VideoReader
 from invdyn.errors import ConfigError, FormatError
 
 __all__ = ["LeRobotSource"]
+
+RUN_BYTES = 2**25
+"""At most so much is read at once of episodes that stand side by side."""
 
 
 class LeRobotSource:
@@ -133,6 +137,34 @@ class LeRobotSource:
         if spec.encoding == "video":
             return Signal(spec, self._frames(index, spec, start, stop), valid)
         values, valid = self._values(index, spec, start, stop, valid)
+        return Signal(spec, values, None if valid is None or valid.all() else valid)
+
+    def pieces(self, indices: np.ndarray, name: str) -> Iterator[tuple[int, Signal | None]]:
+        """One signal of many episodes: those whose rows stand side by side in one file are read and decoded at once."""
+        spec, table, at = self.schema[name], self.table, 0
+        plain = spec.encoding == "array" and not spec.is_text and self.nan == "refuse" and table.complete(name)
+        most = max(1, RUN_BYTES // max(1, spec.size * spec.numpy_dtype.itemsize))
+        together = plain & (np.diff(indices) == 1)
+        for part in (table.chunk, table.file):
+            together &= np.diff(part[indices]) == 0
+        rows = np.concatenate([[0], np.cumsum(table.lengths[indices])])
+        for stop in [*(np.flatnonzero(~together) + 1).tolist(), len(indices)]:
+            while at < stop:
+                count = max(1, int(np.searchsorted(rows[at : stop + 1], rows[at] + most, "right")) - 1)
+                run, at = indices[at : at + count], at + count
+                signal = self._side_by_side(int(run[0]), spec, int(rows[at] - rows[at - count])) if count > 1 else None
+                if signal is not None:
+                    yield count, signal
+                    continue
+                for index in run:
+                    yield 1, self.read(int(index), name, 0, int(table.lengths[index]))
+
+    def _side_by_side(self, first: int, spec: SignalSpec, frames: int) -> Signal | None:
+        """So many rows from an episode on; None where something is wrong, for `read` to say in which episode."""
+        try:
+            values, valid = self._values(first, spec, 0, frames, self.mask(first, spec.name, 0, frames))
+        except FormatError:
+            return None
         return Signal(spec, values, None if valid is None or valid.all() else valid)
 
     def _values(

@@ -124,18 +124,18 @@ class MinariSource(ForeignSource):
         return self.store.rows(index, "infos", path, SignalSpec("mask", (), "bool", "event"), start, stop)
 
     def _values(self, index: int, name: str, start: int, stop: int) -> Values | None:
-        place, spec = self._place(index, name), self.schema[name]
+        place, spec = self._place(index, name), self._specs[name]
         if place is None or not self._there(index, name, place):
             return None
         values = self.store.rows(index, place.part, place.path, spec, start, stop)
-        valid = np.ones(stop - start, bool)
-        absent = stop - start - len(values)
-        if absent:  # the last observation has no action
-            blank = np.full((absent, *values.shape[1:]), np.nan if values.dtype.kind == "f" else 0, values.dtype)
-            values = np.concatenate([values, blank if not spec.is_text else np.full((absent,), "", object)])
-            valid[-absent:] = False
+        valid, there = None, len(values)
+        if there < stop - start:  # the last observation has no action
+            padded = np.empty((stop - start, *values.shape[1:]), values.dtype)
+            padded[:there] = values
+            padded[there:] = "" if spec.is_text else np.nan if values.dtype.kind == "f" else 0
+            values, valid = padded, np.arange(stop - start) < there
         mask = self._mask(index, name, start, stop)
-        return values, valid if mask is None else valid & mask
+        return values, mask if valid is None else valid if mask is None else valid & mask
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

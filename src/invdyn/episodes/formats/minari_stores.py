@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from jaxtyping import UInt8
 
 from invdyn.episodes.formats.foreign import complaint
-from invdyn.episodes.formats.hdf5 import REMEDY, Hdf5File, decode, numbered
+from invdyn.episodes.formats.hdf5 import REMEDY, Hdf5File, Stored, decode, numbered
 from invdyn.episodes.signal import SignalSpec
 
 __all__ = ["PADDED", "ArrowStore", "Hdf5Store", "MinariStore"]
@@ -77,6 +77,7 @@ class Hdf5Store(MinariStore):
 
     def __init__(self, file: Path) -> None:
         self._hdf5 = Hdf5File(file)
+        self._last: tuple[str, Stored | None] = ("", None)
         self._names = [name for _, name in numbered(self._hdf5.root, "episode_")]
         if not self._names:
             raise complaint(file, "no group episode_<n>", expected="at least one episode", remedy="Check the file.")
@@ -95,6 +96,9 @@ class Hdf5Store(MinariStore):
 
     def _episode(self, index: int) -> h5py.Group:
         return self._hdf5.group(self._names[index])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_last": ("", None)}
 
     def _key(self, index: int, part: str, path: Path_) -> str:
         return "/".join([self._names[index], part, *(f"_index_{p}" if isinstance(p, int) else p for p in path)])
@@ -119,10 +123,13 @@ class Hdf5Store(MinariStore):
         return found
 
     def has(self, index: int, part: str, path: Path_) -> bool:
-        return self._hdf5.exists(self._key(index, part, path))
+        key = self._key(index, part, path)
+        self._last = (key, self._hdf5.quick(key))  # opened once for the question and for the reading that follows it
+        return self._last[1] is not None or self._hdf5.exists(key)
 
     def rows(self, index: int, part: str, path: Path_, spec: SignalSpec, start: int, stop: int) -> np.ndarray:
-        data = self._hdf5.opened(self._key(index, part, path))
+        key = self._key(index, part, path)
+        data = (self._last[1] if self._last[0] == key else None) or self._hdf5.stored(key)
         expected, shape = self.lengths[index] + (part not in PADDED), data.shape
         if not shape or not expected - 1 <= shape[0] <= expected:
             raise complaint(
