@@ -153,6 +153,25 @@ def test_label_corrects_by_replay_where_asked(invdyn: Run, world: Path, model: P
     assert told["labels"]["mae_per_dim"] < plain["labels"]["mae_per_dim"]
 
 
+def test_intervals_of_corrected_causes(invdyn: Run, world: Path, model: Path, tmp_path: Path) -> None:
+    """They come from the same correction of what was said about episodes left out; other recordings have none of it."""
+
+    def widths(data: Path, out: Path, *options: object) -> tuple[float, str]:
+        ran = invdyn("label", data, model, out, "--workers", 1, *options)
+        assert ran.code == 0, ran.err
+        columns = [open_dataset(out).column(f"label.action.{side}").values for side in ("lower", "upper")]
+        return float(np.nanmean(columns[1] - columns[0])), ran.err
+
+    raw, _ = widths(world / "given", tmp_path / "raw")
+    corrected, _ = widths(world / "given", tmp_path / "corrected", "--refine-above", "1e-6")
+    assert corrected < raw / 2
+    other = tmp_path / "other"
+    assert invdyn("data", "make", "pendulum", tmp_path / "new", "--episodes", 2, "--seed", 70).code == 0
+    assert invdyn("convert", tmp_path / "new", other, "--hide", "action").code == 0
+    _, told = widths(other, tmp_path / "elsewhere", "--refine-above", "1e-6")
+    assert "fitted on other recordings: corrected causes keep the model's intervals, widened." in told
+
+
 def test_label_refuses(invdyn: Run, world: Path, model: Path, labelled: Path, tmp_path: Path) -> None:
     given, out = world / "given", tmp_path / "out"
     invdyn("label", given, model, labelled).refused("was made with other settings (world: pendulum, not None)")

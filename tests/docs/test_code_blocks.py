@@ -43,7 +43,7 @@ def test_page_runs_top_to_bottom(page: Path, tmp_path: Path, request: pytest.Fix
             jobs = [[sys.executable, str(script)]]
         else:
             jobs = [
-                shlex.split(c)
+                shlex.split(c, comments=True)
                 for c in commands(text)
                 # Set-up lines are what `make` does; the demo has a test of its own.
                 if c.startswith("invdyn") and not c.startswith(("invdyn demo", "invdyn study", "invdyn bench"))

@@ -11,7 +11,7 @@ import tyro
 from invdyn.actions import InverseConfig
 from invdyn.actions.fit import default_trainer
 from invdyn.cli.options import Flag, claim_run, open_recordings, run_identity, trainer_of
-from invdyn.cli.output import component_names, number, table
+from invdyn.cli.output import component_names, table
 from invdyn.cli.selection import parse_episodes
 from invdyn.training import TrainerConfig
 
@@ -104,11 +104,11 @@ class Fit:
         print(f"{result['model']}: fitted on {result['episodes']} labelled episodes ({result['steps']} steps)")
         names = result["names"]
         rows = [
-            {"cause": n, "R2 (left out)": float(r), "interval half-width": float(w), "coverage": float(c)}
+            {"cause": n, "R2 (left out)": f"{float(r):.4f}", "interval half-width": float(w), "coverage": float(c)}
             for n, r, w, c in zip(names, result["r2_per_dim"], result["half_width"], result["coverage"], strict=True)
         ]
         table(rows)
-        print(f"mean R2 on episodes left out: {number(result['r2'])}")
+        print(f"mean R2 on episodes left out: {result['r2']:.4f}")
         print(f"intervals at {result['level']:g}: {result['guarantee']}")
 
     def exit_code(self, result: Any) -> int:

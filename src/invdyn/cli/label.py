@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tyro
 
 from invdyn.cli.options import Flag, open_recordings
+from invdyn.cli.output import note
 from invdyn.cli.verify import recorded_world
 from invdyn.errors import ConfigError
 from invdyn.verify.correction import RefineConfig
 
 if TYPE_CHECKING:
     from invdyn.actions import InverseModel
+    from invdyn.episodes import Dataset
     from invdyn.verify import Calibration
 
 __all__ = ["Label"]
@@ -77,6 +79,7 @@ class Label:
             model,
             self.out,
             calibration=calibration,
+            refined_calibration=self._refined(data, world, calibration),
             level=self.level,
             world=functools.partial(make_world, world) if replayed else None,
             refine_above=self.refine_above,
@@ -108,6 +111,25 @@ class Label:
                 raise ConfigError(f"--level {self.level:g}: {self.model} was saved without calibration. Leave it out.")
             calibration.quantile(self.level)  # raises for one it has not, before anything is written
         return model, calibration
+
+    def _refined(self, data: Dataset, world: str, calibration: Calibration | None) -> Calibration | None:
+        """Intervals of corrected causes, from the same correction of what the fold models said on episodes left out."""
+        from invdyn.actions.calibrated import load_left_out
+        from invdyn.verify import OneStep, calibrate_refined
+        from invdyn.worlds import make_world
+
+        if self.refine_above is None or calibration is None:
+            return None
+        crossed = load_left_out(self.model, data)
+        if crossed is None:
+            note(f"{self.model} was fitted on other recordings: corrected causes keep the model's intervals, widened.")
+            return None
+        made = make_world(world)
+        try:
+            tool = OneStep.over(made, data)
+            return calibrate_refined(crossed, data, tool, threshold=self.refine_above, level=calibration.level)
+        finally:
+            made.close()
 
     def show(self, result: dict[str, Any]) -> None:
         if result["already_done"]:

@@ -208,7 +208,7 @@ class Verify:
     def show(self, result: dict[str, Any]) -> None:
         if "labels" in result:
             labels = result["labels"]
-            print(f"inferred against recorded, {labels['steps']} steps: mean R2 {number(labels['r2'])}")
+            print(f"inferred against recorded, {labels['steps']} steps: mean R2 {labels['r2']:.4f}")
             table(_score_rows(labels))
         if "replay" in result:
             table(_replay_rows(result["replay"]))
@@ -226,7 +226,7 @@ def _score_rows(labels: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "cause": labels["names"][i],
-            "R2": float(labels["r2_per_dim"][i]),
+            "R2": f"{float(labels['r2_per_dim'][i]):.4f}",
             f"mean error{unit}": float(labels["mae_per_dim"][i]),
             f"largest error{unit}": float(labels["largest_error_per_dim"][i]),
             "coverage": covered[i],
