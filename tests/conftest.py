@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore_glob = [
+    "conftest.py",
+    "*/conftest.py",
+]  # --doctest-modules would import them a second time, under one name
+
 ROOT = Path(__file__).parents[1]
 
 
