@@ -271,3 +271,18 @@ def test_a_learned_regression_spread_finds_the_noise() -> None:
         head.loss(torch.zeros(4000, 1), noise).backward()
         optimizer.step()
     assert head.distribution(torch.zeros(1, 1)).spread().item() == pytest.approx(0.3, rel=0.03)
+
+
+def test_clipped_gaussian_far_from_its_bounds_has_finite_gradients():
+    """A cause that hardly moves within wide bounds: they are 60,000 deviations away."""
+    mean = torch.zeros(3, 1, requires_grad=True)
+    log_std = torch.full((3, 1), -11.0, requires_grad=True)
+    bound = torch.ones(1)
+    value = torch.tensor([[0.0], [2e-5], [-2e-5]])
+    ClippedGaussian(mean, log_std, -bound, bound).log_prob(value).sum().backward()
+    assert mean.grad is not None
+    assert log_std.grad is not None
+    assert torch.isfinite(mean.grad).all()
+    assert torch.isfinite(log_std.grad).all()
+    # (value - mean) / std^2, std = e^-11
+    torch.testing.assert_close(mean.grad[1:, 0], torch.tensor([2e-5, -2e-5]) * torch.tensor(22.0).exp())

@@ -189,10 +189,11 @@ class ClippedGaussian(Factored):
         inverse = torch.exp(-self.log_std)
         margin = MARGIN * (self.high - self.low) / 2
         inside = normal_log_density((value - self.base_mean) * inverse, self.log_std)
-        at_low = torch.special.log_ndtr((self.low - self.base_mean) * inverse)
-        at_high = torch.special.log_ndtr((self.base_mean - self.high) * inverse)
-        clipped = torch.where(value >= self.high - margin, at_high, inside)
-        return torch.where(value <= self.low + margin, at_low, clipped)
+        low, high = value <= self.low + margin, value >= self.high - margin
+        # Only where they are asked for: the gradient of log_ndtr far out is NaN, and 0 times NaN is NaN.
+        at_low = torch.special.log_ndtr(((self.low - self.base_mean) * inverse).where(low, 0.0))
+        at_high = torch.special.log_ndtr(((self.base_mean - self.high) * inverse).where(high, 0.0))
+        return torch.where(low, at_low, torch.where(high, at_high, inside))
 
     def deviation(
         self, value: Float[Tensor, "*batch cause"]
