@@ -124,12 +124,13 @@ def fit_calibrated(
     )
 
 
-def load_calibrated(folder: Path) -> tuple[InverseModel, Calibration | None]:
+def load_calibrated(folder: Path | str) -> tuple[InverseModel, Calibration | None]:
     """A saved inverse model and its calibration (None when it was saved without).
 
     Raises:
         FormatError: a folder that holds no inverse model.
     """
+    folder = Path(folder)
     model = load_model(folder)
     if not isinstance(model, InverseModel):
         raise FormatError(
