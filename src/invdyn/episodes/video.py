@@ -89,6 +89,7 @@ class VideoReader:
         self._frames: Iterator[Any] | None = None
         self._held: Any = None  # decoded, later than what was asked so far
         self._reached = -np.inf
+        self._key, self._gap = -np.inf, np.inf  # the last keyframe, and its distance to the one before it, s
 
     def close(self) -> None:
         self._frames = self._held = None
@@ -120,7 +121,9 @@ class VideoReader:
             ) from error
 
     def _frame_at(self, time: float, tolerance: float) -> Any:
-        if self._frames is None or time < self._reached - tolerance or time > self._reached + 2.0:
+        # Decoding on costs less than seeking as long as no keyframe is nearer; their distance shows while decoding.
+        ahead = min(2.0, 1.5 * self._gap)
+        if self._frames is None or not self._reached - tolerance <= time <= self._reached + ahead:
             self._seek(time)
         nearest = np.inf
         while True:
@@ -132,6 +135,8 @@ class VideoReader:
                 self._frames, self._reached = None, -np.inf
                 break
             at = self._time(frame)
+            if frame.key_frame and at > self._key:
+                self._gap, self._key = at - self._key, at
             self._reached = at
             nearest = min(nearest, abs(at - time))
             if at < time - tolerance:
@@ -164,7 +169,7 @@ class VideoReader:
             self._container.seek(ticks, stream=self._stream, backward=True, any_frame=False)
             self._frames = self._container.decode(self._stream)
             self._held = next(self._frames, None)
-            self._reached = -np.inf if self._held is None else self._time(self._held)
+            self._reached = self._key = -np.inf if self._held is None else self._time(self._held)
             if self._held is not None and self._reached <= time + TOLERANCE / 2:
                 return
 
