@@ -21,7 +21,7 @@ def test_rows() -> None:
     threads = torch.get_num_threads()
     rows = bench.run(quick=True)
     assert torch.get_num_threads() == threads
-    assert len(rows) == 7
+    assert len(rows) == 8
     for row in rows:
         assert set(row) == {"name", "ours", "peer", "unit", "ratio", "note"}
         assert row["ratio"] == row["ours"] / row["peer"]
