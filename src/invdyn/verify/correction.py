@@ -25,7 +25,7 @@ __all__ = ["REFINED", "RefineConfig", "Refinement", "Refining", "correct", "prep
 
 Method = Literal["gauss-newton", "sample", "auto"]
 REFINED = "+refined"
-"""Appended to the source of a refined label: `inferred:<model id>+refined`."""
+"""Appended to the source of a refined label, behind `inferred` and the id of the model."""
 LEAST_SPREAD = 1e-3
 """Of the range: no model is surer than that where it is weighed against a recording."""
 
