@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import invdyn
@@ -22,6 +23,23 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 # Re-exported names appear in their room's page and in their file's: one target is enough.
 suppress_warnings = ["ref.python", "autodoc.import_object"]
+
+
+def plain_text(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
+    """Docstrings are written for people: bars and stars in them are signs of mathematics, never RST markup.
+
+    Doctest blocks are left alone; Markdown tables, which RST cannot show, are left out (a room's is on its page).
+    """
+    example = False
+    for i, line in enumerate(lines):
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
+        if not example:
+            table = line.startswith("|")
+            lines[i] = "" if table else re.sub(r"(?<!\\)([|*])", r"\\\1", line)
+
+
+def setup(app):  # type: ignore[no-untyped-def]
+    app.connect("autodoc-process-docstring", plain_text, priority=400)  # before napoleon makes RST of it
 
 
 def write_reference(folder: Path) -> None:
