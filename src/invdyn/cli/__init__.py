@@ -3,6 +3,7 @@
 | command | does |
 |---|---|
 | `demo` | the main job on an embedded default, with a report |
+| `data make` | recordings of a world's expert |
 | `inspect` | what is in these recordings |
 | `convert` | between formats; hides or filters signals and episodes |
 | `fit` | an inverse model from the episodes whose causes are known, with calibrated intervals |
@@ -12,4 +13,7 @@
 | `evaluate` | a policy in a world |
 | `studies`, `study` | the 58 systems, and one of them re-tested |
 | `bench` | our speed against a peer in the same run |
+
+What they share: `main.py` finds the command and ends it, `parsing.py` reads its options, `options.py` opens recordings and
+claims outputs, `selection.py` numbers episodes, `output.py` prints, `figures.py` and `report.py` make the reports.
 """
