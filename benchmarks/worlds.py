@@ -1,20 +1,28 @@
-"""Speed of the batched torch worlds on one thread, next to what a user would write with one environment at a time.
+"""Speed of the worlds, next to what a user would write without them.
 
-Peers run in the same process, alternating with ours: gymnasium's own Pendulum-v1 in a loop, and for push2d a plain
-numpy environment of the same contact rules that draws with PIL.
+Batched torch worlds on one thread: peers are gymnasium's own Pendulum-v1 in a loop, and for push2d a plain numpy
+environment of the same contact rules that draws with PIL. Simulators: the peer of steps is the bare environment, the
+peer of pictures is gymnasium's own MuJoCo renderer at its default settings, from the same place. Ours and peer run in
+the same process, alternating; only for two processes the peer is one process.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from invdyn.worlds import World, make_world
+from invdyn.worlds.mujoco_state import MujocoWorld
 from invdyn.worlds.pendulum import Pendulum
 from invdyn.worlds.push2d import CENTERS, Push2D
 from invdyn.worlds.push2d_contact import DISC, PUSHER, SPEED
@@ -88,6 +96,28 @@ def run(quick: bool = False) -> list[dict]:
         ours, peer = race(pendulum_ours(), pendulum_gymnasium(), rounds, seconds)
         note = "batch 4096, random torques, one thread; peer: gymnasium's Pendulum-v1, unwrapped, in a loop"
         rows.append(row("pendulum steps/s", ours, peer, "steps/s", note))
+        rows += simulators(rounds, seconds, quick)
+    return rows
+
+
+def simulators(rounds: int, seconds: float, quick: bool) -> list[dict]:
+    """Steps and pictures of the MuJoCo and Chipmunk worlds; when quick, one of each."""
+    rows = []
+    for name in ("metaworld/pick-place-v3", "adroit/door", "pusht")[: 1 if quick else None]:
+        for batch in (1,) if quick else (1, 16):
+            ours, peer = race(world_steps(name, batch), bare_steps(name), rounds, seconds)
+            note = f"random causes, {batch} copies in one process, one after the other; peer: the bare environment"
+            rows.append(row(f"{name} steps/s, batch {batch}", ours, peer, "steps/s", note))
+    for name, batch in (("push2d", BATCH), ("metaworld/pick-place-v3", 16))[: 1 if quick else None]:
+        one, two = (sum(in_processes(name, batch, count, max(seconds, 1.0))) for count in (1, 2))
+        note = f"random causes, batch {batch} in each process, after they started; peer: one process"
+        rows.append(row(f"{name} steps/s, 2 processes", two, one, "steps/s", note))
+    os.environ.setdefault("MUJOCO_GL", "egl")  # gymnasium's renderer would look for a window first
+    for name in ("metaworld/pick-place-v3", "adroit/door")[: 1 if quick else None]:
+        for size in (96,) if quick else (96, 480):
+            ours, peer = race(fast_pictures(name, size), default_pictures(name, size), rounds, seconds)
+            note = f"{size} x {size} px without stepping, one view; peer: gymnasium's MujocoRenderer, default settings"
+            rows.append(row(f"{name} pictures/s at {size} px", ours, peer, "frames/s", note))
     return rows
 
 
@@ -178,5 +208,126 @@ def pendulum_gymnasium() -> Callable[[], int]:
         for _ in range(200):
             env.step(torque)
         return 200
+
+    return work
+
+
+def world_steps(name: str, batch: int) -> Callable[[], int]:
+    world = make_world(name, batch=batch)
+    causes = random_causes(world)
+
+    def work() -> int:
+        for cause in causes:
+            world.step(cause)
+        return len(causes) * batch
+
+    return work
+
+
+def random_causes(world: World) -> torch.Tensor:
+    """[64, batch, cause] within the bounds; the same in every run."""
+    low, high = (torch.tensor(bound) for bound in (world.action.low, world.action.high))
+    draw = torch.rand(64, world.batch, world.action.size, generator=torch.Generator().manual_seed(0))
+    return low + (high - low) * draw
+
+
+def bare_steps(name: str) -> Callable[[], int]:
+    """The environment alone, as its package makes it."""
+    world = make_world(name)
+    actions = random_causes(world)[:, 0].double().numpy()
+    env = bare(name)
+
+    def work() -> int:
+        for action in actions:
+            env.step(action)
+        return len(actions)
+
+    return work
+
+
+def bare(name: str) -> Any:
+    if name.startswith("metaworld/"):
+        from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+
+        env = ALL_V3_ENVIRONMENTS[name.partition("/")[2]]()
+        env._set_task_called, env.max_path_length = True, 2**31  # else it refuses to step, or to go on
+        env._freeze_rand_vec, env.seeded_rand_vec = False, True
+    elif name == "pusht":
+        from gym_pusht.envs.pusht import PushTEnv
+
+        env = PushTEnv(obs_type="state")
+    else:
+        from gymnasium_robotics.envs.adroit_hand.adroit_door import AdroitHandDoorEnv
+
+        env = AdroitHandDoorEnv()
+    env.reset(seed=0)
+    return env
+
+
+PROCESS = """
+import sys, time, torch
+torch.set_num_threads(1)
+from invdyn.worlds import make_world
+name, batch, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+world = make_world(name, batch=batch)
+low, high = (torch.tensor(bound) for bound in (world.action.low, world.action.high))
+causes = low + (high - low) * torch.rand(64, batch, world.action.size, generator=torch.Generator().manual_seed(0))
+world.step(causes[0])
+print("ready", flush=True)
+sys.stdin.readline()
+count, start = 0, time.perf_counter()
+while time.perf_counter() - start < seconds:
+    for cause in causes[:16]:
+        world.step(cause)
+    count += 16 * batch
+print(count / (time.perf_counter() - start), flush=True)
+"""
+
+
+def in_processes(name: str, batch: int, count: int, seconds: float) -> list[float]:
+    """Steps a second of each of so many processes that run at the same time."""
+    command = [sys.executable, "-c", PROCESS, name, str(batch), str(seconds)]
+    runs = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(count)
+    ]
+    for run in runs:
+        assert run.stdout is not None
+        while run.stdout.readline() not in ("ready\n", ""):  # packages greet on stdout
+            pass
+    answers = []
+    for run in runs:
+        assert run.stdin is not None
+        run.stdin.write("go\n")
+        run.stdin.flush()
+    for run in runs:
+        answers.append(float(run.communicate()[0]))
+    return answers
+
+
+def fast_pictures(name: str, size: int) -> Callable[[], int]:
+    world = make_world(name)
+
+    def work() -> int:
+        world.render(size, size)
+        return 1
+
+    return work
+
+
+def default_pictures(name: str, size: int) -> Callable[[], int]:
+    from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
+
+    world = make_world(name)
+    assert isinstance(world, MujocoWorld)
+    env = world.envs[0]
+    look = {key: np.asarray(value) if key == "lookat" else value for key, value in world.look.items()}
+    renderer = MujocoRenderer(env.model, env.data, look, size, size, max_geom=5000)
+    viewer = renderer._get_viewer("rgb_array")
+
+    def work() -> int:
+        viewer.make_context_current()  # ours has one of its own
+        assert renderer.render("rgb_array").shape == (size, size, 3)
+        return 1
 
     return work
