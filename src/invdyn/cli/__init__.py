@@ -14,6 +14,6 @@
 | `studies`, `study` | the 58 systems, and one of them re-tested |
 | `bench` | our speed against a peer in the same run |
 
-What they share: `main.py` finds the command and ends it, `parsing.py` reads its options, `options.py` opens recordings and
-claims outputs, `selection.py` numbers episodes, `output.py` prints, `figures.py` and `report.py` make the reports.
+What they share: `main.py` finds the command and ends it, `parsing.py` reads its options, `options.py` opens recordings
+and claims outputs, `selection.py` numbers episodes, `output.py` prints, `figures.py` and `report.py` make the reports.
 """
