@@ -221,10 +221,14 @@ class _Coverage:
 
     def __init__(self, env: Any, to_shapely: Any) -> None:
         self.env, self.to_shapely = env, to_shapely
+        self._pose: tuple[float, ...] | None = None
+        self._goal: Any = None
 
     def __call__(self) -> float:
-        env = self.env
-        goal = self.to_shapely(env.get_goal_pose_body(env.goal_pose), env._block_shapes)
+        env, pose = self.env, tuple(self.env.goal_pose)
+        if pose != self._pose:  # it stays for the whole episode
+            self._pose, self._goal = pose, self.to_shapely(env.get_goal_pose_body(env.goal_pose), env._block_shapes)
+        goal = self._goal
         block = self.to_shapely(env.block, env._block_shapes)
         return float(goal.intersection(block).area / goal.area)
 
