@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from invdyn.cli.options import Flag
 from invdyn.cli.output import component_names, note, number, table
 from invdyn.errors import ConfigError
 
@@ -57,7 +58,7 @@ class Demo:
     """Of everything."""
     out: Path = Path("runs/demo")
     """Folder for all results; replaced when an earlier demo made it."""
-    json: bool = False
+    json: Flag = False
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
@@ -100,8 +101,7 @@ class Demo:
         can = resolvable(one, list(given[range(self.labelled)]), horizon=config.after)
         answers = predict(fitted.model, truth[hidden])  # what the model says, before any correction
         tool = OneStep.over(one, given)
-        # At most eight simulator steps each; the default would add sampling, which costs eight times that.
-        refinement = RefineConfig(method="gauss-newton", goal=1e-4)
+        refinement = RefineConfig(goal=1e-4)  # a residual of 1e-4 is a few thousandths of a cause's range here
         refined = None
         if self.refine_above is not None:
             refined = calibrate_refined(fitted.crossed, given, tool, threshold=self.refine_above, config=refinement)

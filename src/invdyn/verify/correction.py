@@ -41,7 +41,8 @@ class RefineConfig:
         noise: how far recording and simulator are thought to disagree, in one-step scales. The inferred cause then
             counts as an observation of its own, with the model's spread as its deviation, and the most probable cause
             is looked for. 0 trusts the recording alone: right where one step tells the cause clearly.
-        method: `gauss-newton`, `sample`, or `auto`: sampling for the steps that Gauss-Newton leaves above the level.
+        method: `gauss-newton`, `sample`, or `auto`: Gauss-Newton where it reaches the level, sampling around the
+            inferred cause elsewhere.
         iterations: Gauss-Newton updates; the first needs one evaluation per dimension for its Jacobian, each update
             one more (Broyden's rank-one formula keeps the Jacobian going).
         perturbation: of the finite differences, as a fraction of the cause's range.
@@ -214,13 +215,19 @@ def correct(
     spread: np.ndarray | None,
     rng: np.random.Generator,
 ) -> None:
-    """Gauss-Newton, then sampling for what is left above the threshold; what is better is taken over."""
+    """Gauss-Newton, then sampling around the inferred cause for what is left above the threshold.
+
+    What is better is taken over. Where sampling follows, Gauss-Newton must bring the step to the threshold: in a contact
+    it runs into minima far from any cause that was taken, better than the inferred one and still wrong.
+    """
     if len(work) and config.method != "sample":
         found, new, spent = gauss_newton(job, work, gaps, config)
         result.evaluations[work] += spent
         better = job.cost(new) < job.cost(gaps)
+        if config.method == "auto":
+            better &= job.residual(new) <= result.threshold
         result.accept(work[better], found[better], job.residual(new)[better], "gauss-newton")
-        gaps = new
+        gaps = np.where(better[:, None], new, gaps)
     left = result.after[work] > result.threshold
     work, gaps = work[left], gaps[left]
     if len(work) and config.method != "gauss-newton":
