@@ -217,7 +217,7 @@ def correct(
 ) -> None:
     """Gauss-Newton, then sampling around the inferred cause for what is left above the threshold.
 
-    What is better is taken over. Where sampling follows, Gauss-Newton must bring the step to the threshold: in a contact
+    What is better is taken over. Where sampling follows, Gauss-Newton must bring the step to the threshold: in contacts
     it runs into minima far from any cause that was taken, better than the inferred one and still wrong.
     """
     if len(work) and config.method != "sample":
