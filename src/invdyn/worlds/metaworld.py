@@ -3,6 +3,23 @@
 Goal-observable variants: the last three numbers of the observation are the goal. A seed draws the task's variation
 (positions of object and goal) with the environment's own seeded generator, so it does not depend on earlier episodes.
 Yu et al., "Meta-World", CoRL 2019; https://github.com/Farama-Foundation/Metaworld (3.1).
+
+**How good the experts are** (seeds 0-19 of each task, without noise, up to 500 steps; one task again:
+`invdyn evaluate expert --world metaworld/<task> --episodes 20 --seed 0`). 986 of 1,000 episodes succeed, in 37
+(coffee-button, handle-press) to 145 (disassemble) steps, median per task. All 20 succeed in 41 of the 50 tasks; the
+others:
+
+| task | succeed | median steps | task | succeed | median steps |
+|---|---|---|---|---|---|
+| box-close | 19 | 103 | peg-unplug-side | 19 | 122 |
+| disassemble | 19 | 145 | push-back | 19 | 123 |
+| door-open | 19 | 84 | sweep-into | 19 | 52 |
+| peg-insert-side | 19 | 92 | soccer | 18 | 80 |
+| | | | stick-pull | 15 | 119 |
+
+**The gripper** leaves a trace wherever the fingers can move, grasping or not, because their opening is observed. Where
+an expert keeps them closed against their stop (door-close, handle-press, faucet-open), its command cannot be told:
+`verify.resolvable` finds a trace in 8 to 28 % of the steps.
 """
 
 from __future__ import annotations

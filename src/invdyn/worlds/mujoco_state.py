@@ -3,7 +3,9 @@
 The state is MuJoCo's `mjSTATE_INTEGRATION` (time, positions, velocities, actuator activations, controls, applied
 forces, mocap poses, equality switches, user data and the solver's warm start), which is all that `mj_step` reads, and
 the Cartesian positions that environments read *before* they step (Ant's forward velocity): these lag qpos by one
-substep, so `mj_forward` would not give them back.
+substep, so `mj_forward` would not give them back. A snapshot holds besides: the fields of the model that a reset may
+change, every attribute of the Python object (counters, previous observation, targets) and its random generators.
+What follows a restored snapshot, or a recorded state in another process, differs by exactly 0 from what followed.
 https://mujoco.readthedocs.io/en/stable/computation/index.html#the-state
 """
 
