@@ -95,10 +95,12 @@ def refine_track(
         gaps = local.gaps(at, values[at])
         found.before[at] = found.after[at] = local.residual(gaps)
         found.evaluations[at] = 1
-        if found.before[step] > threshold and (keep is None or not keep[step]):
+        wanted = found.before[step] > threshold and (keep is None or not keep[step])
+        if wanted:
             correct(local, at, gaps, found, config, spread, rng)
-        world.restore(here)
-        world.step(to_cause(world, np.repeat(values[at], world.batch, 0)))
+        if wanted or tool.horizon > 1 or world.batch > 1:  # otherwise the world has just taken this very step
+            world.restore(here)
+            world.step(to_cause(world, np.repeat(values[at], world.batch, 0)))
         strayed = lost is not None and found.after[step] > max(lost, threshold)
         reached = -1 if strayed else step + 1
     return found
