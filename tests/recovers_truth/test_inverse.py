@@ -74,6 +74,10 @@ CONFIGS = {
     "ensemble": InverseConfig(ensemble=3, width=16),
     "transformer-ensemble": InverseConfig(ensemble=2, temporal="transformer", width=16),
     "image": InverseConfig(inputs=(IMAGE.name,), image_features=8, before=1, after=2),
+    "image-causal": InverseConfig(inputs=(IMAGE.name,), image_features=8, before=1, after=2, mask="causal"),
+    "image-strided": InverseConfig(inputs=(IMAGE.name,), image_features=8, before=1, after=2, encoder="strided"),
+    "image-levels": InverseConfig(inputs=(IMAGE.name,), image_features=8, before=1, after=2, differences=False),
+    "image-tokens": InverseConfig(inputs=(IMAGE.name,), image_features=8, temporal="transformer", width=16, ensemble=2),
     "both": InverseConfig(inputs=(STATE.name, IMAGE.name), image_features=8, before=1, after=2, head="mixture"),
     "keys": InverseConfig(target="keys", head="joint"),
 }

@@ -22,7 +22,7 @@ def test_spatial_softmax_finds_a_bright_pixel() -> None:
     assert (x0, x1, y0, y1) == pytest.approx((0.0, -1.0, -0.5, 1.0), abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["strided", "impala"])
+@pytest.mark.parametrize("kind", ["keypoints", "strided", "impala"])
 def test_image_encoders_keep_leading_axes_and_tell_images_apart(kind: str) -> None:
     torch.manual_seed(0)
     encoder = ConvEncoder(32, 40, 3, 16, kind=kind).eval()

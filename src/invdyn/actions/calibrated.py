@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from invdyn.actions.base import InverseModel
-from invdyn.actions.fit import default_trainer, fit_inverse, labelled_windows
+from invdyn.actions.fit import fit_inverse, labelled_windows
 from invdyn.actions.fold_ensemble import FoldEnsemble
 from invdyn.actions.inverse import InverseConfig
 from invdyn.episodes.dataset import Dataset
@@ -96,7 +96,7 @@ def fit_calibrated(
             fit_inverse(
                 dataset,
                 config,
-                trainer=trainer or default_trainer(),
+                trainer=trainer,
                 held_out=left_out.tolist(),
                 folder=None if folder is None else folder / "folds" / str(fold),
                 progress=progress,

@@ -35,7 +35,7 @@ class InverseConfig:
     """Steps of the recording between two steps of the window."""
     mask: TemporalMask = "noncausal"
     """What it may use of the window: `pair` (centre and next), `causal` (past only, a control), `noncausal` (all)."""
-    encoder: ConvKind = "strided"
+    encoder: ConvKind = "keypoints"
     """Convolutional net for images."""
     image_features: int = 64
     """Numbers an image is reduced to (IDP: 64)."""

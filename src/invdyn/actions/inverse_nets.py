@@ -163,7 +163,11 @@ def _blocks(batch: WindowBatch) -> list[WindowBatch]:
             {k: v[at] for k, v in batch.inputs.items()},
             batch.mask[at],
             {k: v[at] for k, v in batch.targets.items()},
-            *(t[at] for t in (batch.target_mask, batch.weight, batch.episode, batch.step)),
+            batch.target_mask[at],
+            batch.weight[at],
+            batch.episode[at],
+            batch.step[at],
+            None if batch.rows is None else batch.rows[at],
         )
 
     return [cut(slice(i, i + BLOCK)) for i in range(0, len(batch), BLOCK)]

@@ -232,4 +232,4 @@ class _Frames:
         inputs = {n: v.index_select(0, flat).reshape(*rows.shape, *v.shape[1:]) for n, v in self.values.items()}
         mask = self.inside[at] & self.present[rows]
         unknown = torch.zeros(count, dtype=torch.bool)
-        return WindowBatch(inputs, mask, {}, unknown, torch.ones(count), self.episode[at], self.step[at])
+        return WindowBatch(inputs, mask, {}, unknown, torch.ones(count), self.episode[at], self.step[at], rows)

@@ -162,7 +162,12 @@ class WindowSampler:
         self._views: dict[str, Tensor] = {}
         for name in self.inputs if self.stride == 1 else ():
             values = self._values[name]
-            if values.nbytes <= PADDED_BYTES and values[:1].nbytes <= FRAME_BYTES:
+            # Images are gathered by number, which tells models that windows share them.
+            if (
+                self.dataset.schema[name].kind != "image"
+                and values.nbytes <= PADDED_BYTES
+                and values[:1].nbytes <= FRAME_BYTES
+            ):
                 self._views[name] = _overlapping(values.index_select(0, source), self.window.size)
 
     def __len__(self) -> int:
@@ -173,14 +178,15 @@ class WindowSampler:
         centre = self.centres[which]
         begin = self._begin.index_select(0, centre)
         inputs = {name: view.index_select(0, begin) for name, view in self._views.items()}
-        if len(inputs) < len(
-            self.inputs
-        ):  # index_select copies whole rows: 2-3 times the speed of indexing by a matrix
-            rows = self._source.index_select(0, (begin[:, None] + self._steps).reshape(-1))
+        rows = None
+        if len(inputs) < len(self.inputs):
+            # index_select copies whole rows: 2-3 times the speed of indexing by a matrix
+            flat = self._source.index_select(0, (begin[:, None] + self._steps).reshape(-1))
+            rows = flat.reshape(-1, len(self._steps))
             for name in self.inputs:
                 if name not in inputs:
                     values = self._values[name]
-                    inputs[name] = values.index_select(0, rows).reshape(-1, len(self._steps), *values.shape[1:])
+                    inputs[name] = values.index_select(0, flat).reshape(*rows.shape, *values.shape[1:])
         return WindowBatch(
             inputs,
             self._inside.index_select(0, begin),
@@ -189,6 +195,7 @@ class WindowSampler:
             self._weight.index_select(0, centre),
             self._episode.index_select(0, centre),
             centre - self._first.index_select(0, centre),
+            rows,
         )
 
     def in_order(self, batch_size: int) -> Iterator[WindowBatch]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn import functional
 
 from invdyn.errors import ConfigError, unknown_name
 
-__all__ = ["MLP", "ConvEncoder", "ConvKind", "MultiView", "SpatialSoftmax"]
+__all__ = ["MLP", "ConvEncoder", "ConvKind", "Keypoints", "MultiView", "SpatialSoftmax"]
 
-ConvKind = Literal["strided", "impala"]
+ConvKind = Literal["keypoints", "strided", "impala"]
 STRIDES = (2, 2, 1, 1)  # card idp
 CHANNELS = (32, 64, 64, 64)  # card idp has 32-256; ours suits images of 48-96 px on CPU
+SHARPEST, COARSEST = 64, 32
+"""Pixels a side, at most, of the maps of colours and of neighbourhoods that keypoints are read from."""
+TEMPERATURES = (0.3, 0.1)
+"""Of the softmax over either kind of map at first, about how much the maps of a fresh net vary."""
 
 
 class MLP(nn.Sequential):
@@ -97,17 +102,76 @@ def _impala(channels: int, widths: Sequence[int]) -> nn.Module:
     return nn.Sequential(*layers, nn.ReLU(), nn.Flatten())
 
 
-class ConvEncoder(nn.Module):
-    """An image to `features` numbers in [-1, 1]: convolutions, linear, LayerNorm, tanh (card idp's bottleneck).
+class _Blur(nn.Module):
+    """Each channel smoothed by the binomial filter 1 4 6 4 1, so that halving the size does not alias (Zhang 2019)."""
 
-    `strided`: 3x3 convolutions with strides 2, 2, 1, 1 and GELU, then spatial softmax. `impala`: three stacks of
-    convolution, stride-2 max-pool and two residual blocks (Espeholt et al. 2018; card vpt). uint8 images are scaled
-    to [-1, 1]; float images are taken as they are.
+    def forward(self, x: Tensor) -> Tensor:
+        channels, taps = x.shape[1], x.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+        kernel = torch.outer(taps, taps).expand(channels, 1, 5, 5)
+        return functional.conv2d(functional.pad(x, (2, 2, 2, 2), "replicate"), kernel, groups=channels)
+
+
+class _Halved(nn.Module):
+    """Every other pixel of the smoothed image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blur = _Blur()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blur(x)[..., ::2, ::2]
+
+
+class Keypoints(nn.Module):
+    """An image to places (spatial softmax of maps) that move along with what is seen, by far less than a pixel too.
+
+    Half of the maps are functions of a pixel's colour alone, at full resolution up to `SHARPEST`: a fresh net already
+    finds coloured bodies by them (measured: moving discs to a hundredth of a pixel). The other half look at
+    neighbourhoods, on maps of at most `COARSEST` pixels. The image is smoothed before every halving; otherwise where
+    an edge falls between two pixels moves the answer as much as a slow motion does.
 
     Args:
         height, width, channels: of the image.
         features: numbers out.
-        kind: `strided` or `impala`.
+        widths: channels of the convolutions over neighbourhoods.
+    """
+
+    def __init__(self, height: int, width: int, channels: int, features: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.features = features
+        maps = -(-features // 2)
+        side = min(height, width)
+        colours: list[nn.Module] = []
+        while side > SHARPEST:
+            colours, side = [*colours, _Halved()], (side + 1) // 2
+        self.colours = nn.Sequential(*colours, nn.Conv2d(channels, -(-maps // 2), 1), nn.GELU())
+        shapes: list[nn.Module] = []
+        side, inputs = min(height, width), channels
+        for number, out in enumerate(widths[:-1]):
+            if number == 0 or side > COARSEST:
+                shapes += [_Blur(), nn.Conv2d(inputs, out, 3, 2, 1), nn.GELU()]
+                inputs, side = out, (side + 1) // 2
+        shapes += [nn.Conv2d(inputs, widths[-1], 3, 1, 1), nn.GELU(), nn.Conv2d(widths[-1], max(1, maps // 2), 1)]
+        self.shapes = nn.Sequential(*shapes)
+        self.places = nn.ModuleList([SpatialSoftmax(t) for t in TEMPERATURES])
+
+    def forward(self, image: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch feature"]:
+        colours, shapes = self.places
+        return torch.cat([colours(self.colours(image)), shapes(self.shapes(image))], -1)[:, : self.features]
+
+
+class ConvEncoder(nn.Module):
+    """An image to `features` numbers.
+
+    `keypoints`: see `Keypoints`; made for motions, and cheap. `strided`: 3x3 convolutions with strides 2, 2, 1, 1 and
+    GELU, then spatial softmax. `impala`: three stacks of convolution, stride-2 max-pool and two residual blocks
+    (Espeholt et al. 2018; card vpt). The last two end in card idp's bottleneck: linear, LayerNorm, tanh. uint8 images
+    are scaled to [-1, 1]; float images are taken as they are.
+
+    Args:
+        height, width, channels: of the image.
+        features: numbers out.
+        kind: `keypoints`, `strided` or `impala`.
         widths: channels of the convolutions.
 
     Raises:
@@ -127,6 +191,10 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
+        if kind == "keypoints":
+            self.trunk: nn.Module = Keypoints(height, width, channels, features, widths or (16, 24, 24))
+            self.out: nn.Module = nn.Identity()
+            return
         if kind == "strided":
             if min(height, width) < 12:
                 raise ConfigError(
@@ -139,7 +207,7 @@ class ConvEncoder(nn.Module):
         elif kind == "impala":
             trunk = _impala(channels, widths or (16, 32, 32))
         else:
-            raise unknown_name("image encoder", kind, ("strided", "impala"))
+            raise unknown_name("image encoder", kind, get_args(ConvKind))
         self.trunk = trunk
         with torch.no_grad():
             size = trunk(torch.zeros(1, channels, height, width)).shape[-1]
