@@ -25,11 +25,13 @@ from invdyn.actions.scoring import score_labels
 from invdyn.cli.output import note, table
 from invdyn.episodes import Dataset, Label, open_dataset
 from invdyn.episodes.views import hide, select_signals
-from invdyn.verify import RefineConfig, ReplayResult, replay
+from invdyn.verify import OneStep, RefineConfig, ReplayResult, calibrate_refined, replay
 from invdyn.worlds import make_world, maker
 
 SHARE_OF_GOAL = 0.95
 """The world's reward is the covered share of the goal, divided by this."""
+ABOVE = 1e-4
+"""Steps with a larger one-step residual are corrected."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,19 @@ def main(args: Args) -> dict[str, Any]:
     # of a target, so derivatives are taken over 0.5 % of the range, and updated more often than usual.
     along = RefineConfig(along=True, method="gauss-newton", iterations=6, perturbation=0.005)
     sets: dict[str, Dataset] = {"recorded": truth}
-    for name, level in (("inferred", None), ("refined", 1e-4)):
+    note("correcting what was said about episodes left out, for the intervals of corrected targets")
+    tool = OneStep.over(world, given)
+    corrected = calibrate_refined(model.crossed, given, tool, threshold=ABOVE, config=along, level=args.level)
+    for name, above, intervals in (("inferred", None, None), ("refined", ABOVE, corrected)):
         note(f"labelling {len(rest)} episodes, {name}")
         report = label_dataset(
             given,
             model.model,
             args.out / name,
             calibration=model.calibration,
+            refined_calibration=intervals,
             world=maker(world),
-            refine_above=level,
+            refine_above=above,
             refinement=along,
             workers=args.workers,
         )
@@ -118,7 +124,6 @@ def main(args: Args) -> dict[str, Any]:
     figure(replays, truth.fps).savefig(args.out / "replay.png", dpi=120)
     result = {"labelled": labelled, "inferred": len(rest), "seed": args.seed, "rows": rows}
     (args.out / "result.json").write_text(json.dumps(result, indent=2))
-    note(f"everything is in {args.out}")
     return result
 
 

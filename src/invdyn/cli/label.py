@@ -127,7 +127,9 @@ class Label:
         made = make_world(world)
         try:
             tool = OneStep.over(made, data)
-            return calibrate_refined(crossed, data, tool, threshold=self.refine_above, level=calibration.level)
+            return calibrate_refined(
+                crossed, data, tool, threshold=self.refine_above, config=self.refinement, level=calibration.level
+            )
         finally:
             made.close()
 
