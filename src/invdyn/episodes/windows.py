@@ -175,7 +175,7 @@ class WindowSampler:
 
     def batch(self, which: Int64[Tensor, " batch"]) -> WindowBatch:
         """The windows of these numbers (0 .. len-1)."""
-        centre = self.centres[which]
+        centre = self.centres.index_select(0, which)
         begin = self._begin.index_select(0, centre)
         inputs = {name: view.index_select(0, begin) for name, view in self._views.items()}
         rows = None

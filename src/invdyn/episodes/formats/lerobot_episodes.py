@@ -136,14 +136,27 @@ class EpisodeTable:
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """A whole Parquet file of metadata, or a `FormatError` naming it."""
+    return _read(_opened(path), path, columns)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path).read(columns=columns)
+        return pq.ParquetFile(path)
     except FileNotFoundError:
         raise FormatError(f"{path} is missing. Copy it again from the source.") from None
     except (pa.ArrowException, OSError) as error:
-        raise FormatError(
-            f"{path} is not a readable Parquet file ({error}); cut off? Copy it again from the source."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _read(file: pq.ParquetFile, path: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        return file.read(columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> FormatError:
+    return FormatError(f"{path} is not a readable Parquet file ({error}); cut off? Copy it again from the source.")
 
 
 def read_tasks(root: Path) -> tuple[str, ...]:
@@ -183,11 +196,12 @@ def read_episodes(info: LeRobotInfo) -> EpisodeTable:
     parts: dict[str, list[np.ndarray]] = {n: [] for n in wanted}
     text: dict[str, list[pa.ChunkedArray]] = {n: [] for n in ("tasks", METADATA, SPANS, ABSENT)}
     for path in files:
-        schema = _schema(path)
+        opened = _opened(path)
+        schema = set(opened.schema_arrow.names)
         lacking = [n for n in wanted if n not in schema]
         if lacking:
             raise FormatError(f"{path}: column {lacking[0]!r} is missing. Write the episode table again.")
-        table = read_table(path, [*wanted, *(n for n in text if n in schema)])
+        table = _read(opened, path, [*wanted, *(n for n in text if n in schema)])
         for name in wanted:
             parts[name].append(_numbers(path, name, table[name]))
         for name, columns in text.items():
@@ -230,19 +244,11 @@ def read_stored_statistics(info: LeRobotInfo, name: str) -> pa.Table | None:
     tables = []
     for path in sorted((info.root / "meta" / "episodes").glob("chunk-*/file-*.parquet")):
         wanted = [f"stats/{name}/{part}" for part in parts]
-        if not set(wanted) <= _schema(path):
+        file = _opened(path)
+        if not set(wanted) <= set(file.schema_arrow.names):
             return None
-        tables.append(read_table(path, wanted).select(wanted).rename_columns(list(parts)))
+        tables.append(_read(file, path, wanted).select(wanted).rename_columns(list(parts)))
     return pa.concat_tables(tables) if tables else None
-
-
-def _schema(path: Path) -> set[str]:
-    try:
-        return set(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        raise FormatError(
-            f"{path} is not a readable Parquet file ({error}); cut off? Copy it again from the source."
-        ) from error
 
 
 def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> np.ndarray:

@@ -102,9 +102,8 @@ class MinariSource(ForeignSource):
         return self.store.rows(index, "infos", (CLOCK,), spec, 0, int(self.lengths[index]))
 
     def _place(self, index: int, name: str) -> _Place | None:
-        whole = _Place("infos", (name,))
-        if self.own and self.store.has(index, whole.part, whole.path):
-            return whole  # every step, the last one included
+        if self.own and self.store.has(index, "infos", (name,)):
+            return _Place("infos", (name,))  # every step, the last one included
         place = self.places[name]
         return place if self.store.has(index, place.part, place.path) else None
 
