@@ -7,7 +7,7 @@
 | categoricals.py | `FactoredCategorical`, `JointCategorical` | VPT |
 | mixing.py | `mix_members`: an ensemble as one distribution; `Reshaped` | SS-ORL |
 | heads.py | typed heads: raw outputs to a distribution, and their loss; `make_head` | SS-ORL, VPT |
-| encoders.py | `MLP`, `ConvEncoder` (strided with spatial softmax, or IMPALA), `MultiView` | IDP, VPT |
+| encoders.py | `MLP`, `ConvEncoder` (keypoints, strided with spatial softmax, IMPALA), `MultiView` | IDP, VPT |
 | temporal.py | masks pair, causal, noncausal; `MaskedTransformer` | Vaswani et al. 2017; Su et al. 2021 |
 | seed_axis.py | `SeedAxis`: independent nets on a leading axis | |
 | ema.py | `EMA` of weights (constant, power with cap), `frozen_copy` | Karras et al. 2024 |

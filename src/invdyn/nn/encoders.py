@@ -63,10 +63,11 @@ class SpatialSoftmax(nn.Module):
 
     def forward(self, maps: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch coordinate"]:
         height, width = maps.shape[-2:]
-        weights = torch.softmax(maps.flatten(2) * torch.exp(-self.log_temperature), -1).unflatten(-1, (height, width))
+        weights = torch.softmax(maps.flatten(2) * torch.exp(-self.log_temperature), -1)
         x = torch.linspace(-1, 1, width, dtype=maps.dtype, device=maps.device)
         y = torch.linspace(-1, 1, height, dtype=maps.dtype, device=maps.device)
-        return torch.cat([(weights.sum(-2) * x).sum(-1), (weights.sum(-1) * y).sum(-1)], -1)
+        places = weights @ torch.stack([x.repeat(height), y.repeat_interleave(width)], 1)
+        return torch.cat([places[..., 0], places[..., 1]], -1)
 
 
 class _Residual(nn.Module):
@@ -105,21 +106,15 @@ def _impala(channels: int, widths: Sequence[int]) -> nn.Module:
 class _Blur(nn.Module):
     """Each channel smoothed by the binomial filter 1 4 6 4 1, so that halving the size does not alias (Zhang 2019)."""
 
+    def __init__(self, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+
     def forward(self, x: Tensor) -> Tensor:
         channels, taps = x.shape[1], x.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
         kernel = torch.outer(taps, taps).expand(channels, 1, 5, 5)
-        return functional.conv2d(functional.pad(x, (2, 2, 2, 2), "replicate"), kernel, groups=channels)
-
-
-class _Halved(nn.Module):
-    """Every other pixel of the smoothed image."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blur = _Blur()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.blur(x)[..., ::2, ::2]
+        padded = functional.pad(x, (2, 2, 2, 2), "replicate")
+        return functional.conv2d(padded, kernel, stride=self.stride, groups=channels)
 
 
 class Keypoints(nn.Module):
@@ -143,7 +138,7 @@ class Keypoints(nn.Module):
         side = min(height, width)
         colours: list[nn.Module] = []
         while side > SHARPEST:
-            colours, side = [*colours, _Halved()], (side + 1) // 2
+            colours, side = [*colours, _Blur(2)], (side + 1) // 2
         self.colours = nn.Sequential(*colours, nn.Conv2d(channels, -(-maps // 2), 1), nn.GELU())
         shapes: list[nn.Module] = []
         side, inputs = min(height, width), channels
