@@ -2,8 +2,11 @@
 
 On a processor (Mesa's software rasteriser) shadows, reflections and multisampling take most of the time of a small
 picture, and many models carry collision meshes in geometry groups that nobody wants to see. All are off unless asked
-for. The context is made by EGL, or by OSMesa where EGL is missing, whatever the environment variable MUJOCO_GL says
-when mujoco is imported; set to `egl` or `osmesa` it picks that one.
+for: 9-17 times the pictures per second of gymnasium's renderer at its defaults, from the same place in the same run on
+a busy processor (`invdyn bench worlds`; Meta-World pick-place 67 against 4 pictures a second at 96 x 96 px, 23 against
+3 at 480 x 480; Adroit door 60 against 7, and 40 against 4). The context is made by EGL, or by OSMesa where EGL is
+missing, whatever the environment variable MUJOCO_GL says when mujoco is imported; set to `egl` or `osmesa` it picks
+that one.
 """
 
 from __future__ import annotations

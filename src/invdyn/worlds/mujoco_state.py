@@ -5,7 +5,8 @@ forces, mocap poses, equality switches, user data and the solver's warm start), 
 the Cartesian positions that environments read *before* they step (Ant's forward velocity): these lag qpos by one
 substep, so `mj_forward` would not give them back. A snapshot holds besides: the fields of the model that a reset may
 change, every attribute of the Python object (counters, previous observation, targets) and its random generators.
-What follows a restored snapshot, or a recorded state in another process, differs by exactly 0 from what followed.
+What follows a restored snapshot, or a recorded state (also in another process), differs by exactly 0 from what
+followed: 240 cases of 30 steps in all 50 Meta-World tasks, the Adroit door, Push-T and six tasks of Gymnasium.
 https://mujoco.readthedocs.io/en/stable/computation/index.html#the-state
 """
 

@@ -2,7 +2,8 @@
 
 Quasi-static contact: the pusher moves by `SPEED` times the cause, then overlaps are resolved by moving discs out of
 the pusher, out of each other, the walls and the obstacle, a few times over; if a disc cannot give way, the pusher
-does. Everything is a function of the state and the cause, so a recording replays bit-exactly.
+does. Everything is a function of the state and the cause, so a recording replays bit-exactly. One thread makes 37,000
+pictures of 32 x 32 px a second (25,000 of 64 x 64), expert and step included (batch 256; `invdyn bench worlds`).
 """
 
 from __future__ import annotations
