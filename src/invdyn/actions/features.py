@@ -105,7 +105,7 @@ class WindowFeatures(nn.Module):
     def fit_codes(self, windows: WindowSampler) -> None:
         """Take the scaling of image codes and of their changes from windows, with the encoder as it is.
 
-        A fresh encoder's codes of two successive images differ by a ten-thousandth; unscaled, no net sees the motion.
+        Codes of two successive images differ by very little; unscaled, no net sees the motion in a few hundred updates.
         """
         if self.code_levels is None:
             return

@@ -36,7 +36,7 @@ class InverseConfig:
     mask: TemporalMask = "noncausal"
     """What it may use of the window: `pair` (centre and next), `causal` (past only, a control), `noncausal` (all)."""
     encoder: ConvKind = "keypoints"
-    """Convolutional net for images."""
+    """Convolutional net for images; keypoints suit motions."""
     image_features: int = 64
     """Numbers an image is reduced to (IDP: 64)."""
     temporal: Literal["flatten", "transformer"] = "flatten"
@@ -60,7 +60,8 @@ class InverseConfig:
     normalize: Literal["standard", "minmax", "identity"] = "standard"
     """Scaling of states and their changes, from all episodes, labelled or not."""
     limit: float = 10.0
-    """Largest scaled feature; what lies beyond is clamped (a teleport must not blow up the answer)."""
+    """Largest scaled feature; what lies beyond is clamped (a teleport must not blow up the answer); image codes
+    go on as a logarithm."""
     ensemble: int = 1
     """Independent nets whose answers are mixed; the image encoder is shared."""
 
