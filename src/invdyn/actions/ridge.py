@@ -21,7 +21,7 @@ PENALTIES = np.logspace(-6, 2, 17)
 """Tried penalties, per sample and in units of the features' variance."""
 SUPPLE = 1e-3
 """Least penalty where there are images: a solution finely balanced over alike keypoints is thrown far off by the
-encoder's first updates (point2d, 48 pixels: R2 0.88 at first and 0.57 after 50 updates; with this penalty 0.80 and 0.82)."""
+encoder's first updates (point2d, 48 pixels: R2 0.88 at first, 0.57 after 50 updates; with this penalty 0.80, 0.82)."""
 CLEARLY = 0.5
 """Where things are enters the linear path of a dimension when the squared error on episodes left out falls below this
 share of the error without: causes that are places gain orders of magnitude, chance gains per cents."""
