@@ -45,7 +45,7 @@ class Args:
     labelled: int = 10
     """Episodes that keep their recorded actions, drawn at random; 0.9 needs 9 of them."""
     workers: int = 2
-    """Processes for labelling."""
+    """Processes."""
     seed: int = 0
     """Of the draw, the model and its folds."""
     quick: bool = False
@@ -93,7 +93,6 @@ def main(args: Args) -> dict[str, Any]:
         score = score_labels(labelled, truth)
         # Recorded commands reach 1.37; what lies beyond the actuators' range is clipped and leaves no trace.
         done = np.clip(score.truth, -1, 1)
-        covered = coverage(done, score.lower, score.upper, episode=score.episode)
         per_dim = r2(done, score.value)
         unexplained = ((done - score.value) ** 2).sum() / ((done - done.mean(0)) ** 2).sum()
         scores[name] = {
@@ -101,7 +100,7 @@ def main(args: Args) -> dict[str, Any]:
             "R2, mean of 28": float(per_dim.mean()),
             "R2, median of 28": float(np.median(per_dim)),
             "MAE": float(mae(done, score.value).mean()),
-            "coverage at 0.9": covered.overall,
+            "coverage at 0.9": coverage(done, score.lower, score.upper, episode=score.episode).overall,
             "R2 per actuator": dict(zip(truth.schema["action"].names or (), map(float, per_dim), strict=True)),
         }
         replays[name] = replay(world, list(labelled[rest]), "action")
