@@ -6,8 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from invdyn.cli.fit import Fit, default_trainer
 from invdyn.cli.main import main
+from invdyn.cli.options import settle_threads
 from invdyn.episodes import open_dataset
 
 WARM = ("--trainer.warmup", 1)
@@ -38,3 +41,15 @@ def test_training_suits_the_inputs_and_yields_to_what_was_asked(tmp_path: Path, 
 def _pictures(folder: Path) -> Path:
     assert main(["data", "make", "push2d", str(folder / "pictures"), "--episodes", "1", "--images", "32x32"]) == 0
     return folder / "pictures"
+
+
+def test_threads_settle_by_what_is_looked_at(tmp_path: Path, world: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        settle_threads(open_dataset(_pictures(tmp_path)).schema, ["observation.images.camera"])
+        assert torch.get_num_threads() == 2
+        settle_threads(open_dataset(world / "recordings").schema, ["observation.state"])
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invdyn.cli.options import Flag
+from invdyn.cli.options import Flag, settle_threads
 from invdyn.cli.output import component_names, note, number, table
 from invdyn.errors import ConfigError
 
@@ -62,8 +62,6 @@ class Demo:
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
-        import torch
-
         from invdyn.actions import InverseConfig
         from invdyn.actions.calibrated import fit_calibrated
         from invdyn.actions.fit import default_trainer
@@ -80,9 +78,6 @@ class Demo:
 
         began = time.monotonic()
         self._claim()
-        # Nets this small gain nothing from a second thread, and on busy cores threads that wait for each other lose
-        # tenfold (measured: 425 s instead of 20 s for the fit beside two other programs).
-        torch.set_num_threads(1)
         one, many = make_world(self.task), make_world(self.task, batch=10)
 
         self._say(began, f"recording {self.episodes} expert episodes of {self.task}")
@@ -91,6 +86,7 @@ class Demo:
         truth = open_dataset(write_dataset(recorded, self.out / "recordings"))
         hidden = range(self.labelled, self.episodes)
         given = open_dataset(write_dataset(hide(truth, ["action"], hidden), self.out / "without-actions"))
+        settle_threads(given.schema, InverseConfig().inputs)
 
         self._say(began, f"fitting the inverse model on the {self.labelled} episodes that keep their actions")
         config = InverseConfig(before=3, after=3)

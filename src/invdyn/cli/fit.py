@@ -11,7 +11,7 @@ import tyro
 
 from invdyn.actions import InverseConfig
 from invdyn.actions.fit import default_trainer
-from invdyn.cli.options import Flag, claim_run, open_recordings, run_identity, trainer_of
+from invdyn.cli.options import Flag, claim_run, open_recordings, run_identity, settle_threads, trainer_of
 from invdyn.cli.output import component_names, table
 from invdyn.cli.selection import parse_episodes
 from invdyn.training import TrainerConfig
@@ -65,6 +65,7 @@ class Fit:
         data = data[parse_episodes(self.episodes, len(data))]
         names = [*self.model.inputs, self.model.target]
         data.schema.select(names)  # raises for an unknown one, before anything is made
+        settle_threads(data.schema, self.model.inputs)
         trainer = trainer_of(self._training(data), self.ema, self.seed)
         asked = {"command": "fit", "level": self.level, "folds": self.folds, "model": to_json(self.model)}
         with claim_run(self.out, {**asked, **run_identity(data, names, trainer)}):

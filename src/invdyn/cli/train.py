@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import tyro
 
-from invdyn.cli.options import Flag, claim_run, open_recordings, run_identity, trainer_of
+from invdyn.cli.options import Flag, claim_run, open_recordings, run_identity, settle_threads, trainer_of
 from invdyn.cli.output import note
 from invdyn.cli.selection import parse_episodes
 from invdyn.decisions import PolicyConfig
@@ -63,7 +63,9 @@ class Train:
         data = open_recordings(self.data, self.format, self.read)
         data = data[parse_episodes(self.episodes, len(data))]
         trainer = trainer_of(self.trainer, self.ema, self.seed)
-        names = [*choose_inputs(data, self.policy), self.policy.target]
+        inputs = choose_inputs(data, self.policy)
+        settle_threads(data.schema, inputs)
+        names = [*inputs, self.policy.target]
         columns = label_specs(data.schema[self.policy.target])
         read = [*names, *(c.name for c in columns.values() if c.name in data.schema)]
         asked = {"command": "train", "source": self.source, "weighting": self.weighting, "holdout": self.holdout}
