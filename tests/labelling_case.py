@@ -33,6 +33,8 @@ STATE = SignalSpec("observation.state", (2,), "float32", "state", unit="m")
 ACTION = SignalSpec("action", (2,), "float32", "action", unit="m", low=(-1.0,), high=(1.0,))
 CAMERA = SignalSpec("observation.images.top", (32, 32, 3), "uint8", "image", encoding="video")
 OPTIONS = LeRobotOptions(codec="h264")
+MERGING = 3
+"""Kills that must fall into the last part of a run, where finished episodes become the output."""
 
 
 class MoveModel(InverseModel):
@@ -141,7 +143,8 @@ def main(folder: Path, seed: int, wanted: int) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(_run(whole), 0)[1]) == 0
     seconds = time.monotonic() - started
     total = {"kills": 0, "kills_while_merging": 0, "runs": 0, "outputs": 0, "different": 0, "leftovers": 0}
-    while total["kills"] < wanted:
+    # Where a kill falls is up to the machine: go on until enough have fallen into the merge as well.
+    while total["kills"] < wanted or total["kills_while_merging"] < MERGING:
         out = folder / f"killed{total['outputs']}"
         told = _kill_until_done(out, dice, seconds, merging=bool(total["outputs"] % 2))
         for key, value in told.items():

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from invdyn.cli.main import main
+from invdyn.episodes.windows import WindowSampler
 
 FIT = ("--trainer.steps", "150", "--trainer.warmup", "10", "--model.width", "32", "--folds", "3", "--level", "0.7")
 """A quick fit on few labelled episodes (three support a level of 0.75 at most)."""
@@ -56,6 +57,29 @@ def invdyn(capfd: pytest.CaptureFixture[str]) -> Run:
         return Ran(code, out, err)
 
     return run
+
+
+@dataclass
+class Updates:
+    """Training updates made so far; the one after `stop_at` of them is interrupted as by Ctrl-C."""
+
+    made: int = 0
+    stop_at: int | None = None
+
+
+@pytest.fixture
+def updates(monkeypatch: pytest.MonkeyPatch) -> Updates:
+    """Counts, and stops where told."""
+    draw, updates = WindowSampler.draw, Updates()
+
+    def counted(self: WindowSampler, *args: object, **options: object) -> object:
+        if updates.made == updates.stop_at:
+            raise KeyboardInterrupt
+        updates.made += 1
+        return draw(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WindowSampler, "draw", counted)
+    return updates
 
 
 def made(*args: object) -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FIT, Run
+from conftest import FIT, Run, Updates
 
 import invdyn.actions.labeller as labeller
 from invdyn.episodes import open_dataset
 from invdyn.episodes.label import MEASURED, Label
-from invdyn.episodes.windows import WindowSampler
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -35,28 +34,18 @@ def test_fit_tells_score_interval_and_guarantee(invdyn: Run, world: Path, model:
 
 
 def test_an_interrupted_fit_continues_to_the_same_bits(
-    invdyn: Run, world: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invdyn: Run, world: Path, model: Path, tmp_path: Path, updates: Updates
 ) -> None:
-    draw, drawn = WindowSampler.draw, []
-
-    def counted(self: WindowSampler, *args: object, **options: object) -> object:
-        if len(drawn) == stop_at:
-            raise KeyboardInterrupt
-        drawn.append(1)
-        return draw(self, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(WindowSampler, "draw", counted)
     args = ("fit", world / "given", "--out", tmp_path / "model", *FIT, "--trainer.checkpoint-every", "50")
-    stop_at = 225  # in the middle of the second of three folds of 150 updates
+    updates.stop_at = 225  # in the middle of the second of three folds of 150 updates
     stopped = invdyn(*args)
     assert stopped.code == 130
     assert stopped.err.endswith("invdyn fit: interrupted. The same command continues where it stopped.\n")
     assert not (tmp_path / "model" / "model.safetensors").exists()
     invdyn(*args, "--seed", 1).refused("was made with other settings", "trainer.seed: 0, not 1", "Choose another --out")
-    stop_at = -1
-    drawn.clear()
+    updates.made, updates.stop_at = 0, None
     assert invdyn(*args).code == 0
-    assert len(drawn) == 3 * 150 - 200  # the first fold was done, the second had a checkpoint at 50
+    assert updates.made == 3 * 150 - 200  # the first fold was done, the second had a checkpoint at 50
     for name in ("model.safetensors", "calibration.json"):
         assert (tmp_path / "model" / name).read_bytes() == (model / name).read_bytes()
 

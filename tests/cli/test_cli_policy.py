@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Run
-
-from invdyn.episodes.windows import WindowSampler
+from conftest import Run, Updates
 
 TRAIN = ("--trainer.steps", "60", "--trainer.warmup", "5", "--policy.width", "16")
 
@@ -35,28 +33,18 @@ def test_train_tells_what_it_learnt_from(invdyn: Run, labelled: Path, tmp_path: 
 
 
 def test_an_interrupted_training_continues_to_the_same_bits(
-    invdyn: Run, labelled: Path, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invdyn: Run, labelled: Path, policy: Path, tmp_path: Path, updates: Updates
 ) -> None:
-    draw, drawn = WindowSampler.draw, []
-
-    def counted(self: WindowSampler, *args: object, **options: object) -> object:
-        if len(drawn) == stop_at:
-            raise KeyboardInterrupt
-        drawn.append(1)
-        return draw(self, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(WindowSampler, "draw", counted)
     args = ("train", labelled, "--out", tmp_path / "policy", *TRAIN, "--trainer.checkpoint-every", 20)
-    stop_at = 45
+    updates.stop_at = 45
     stopped = invdyn(*args)
     assert stopped.code == 130
     assert stopped.err.endswith("invdyn train: interrupted. The same command continues where it stopped.\n")
-    stop_at = -1
-    drawn.clear()
+    updates.made, updates.stop_at = 0, None
     ran = invdyn(*args)
     assert ran.code == 0
     assert "measured and" in ran.out
-    assert len(drawn) == 20
+    assert updates.made == 20
     assert (tmp_path / "policy" / "model.safetensors").read_bytes() == (policy / "model.safetensors").read_bytes()
 
 

@@ -41,6 +41,6 @@ def test_intervals_are_of_causes_corrected_in_the_same_way(monkeypatch: pytest.M
     command = parse(Label, ["data", "model", "out", "--refine-above", "0.01", *OPTIONS], "invdyn label")
     made = object.__new__(Calibration)
     object.__setattr__(made, "level", 0.8)
-    command._refined(None, "pusht", made)
+    command._refined(None, "pusht", None, made)
     assert asked == {"threshold": 0.01, "config": command.refinement, "level": 0.8, "closed": True}
     assert Path(command.out) == Path("out")

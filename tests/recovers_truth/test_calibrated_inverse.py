@@ -57,7 +57,7 @@ def test_a_saved_model_says_the_same(fitted: CalibratedInverse, given: Dataset, 
     assert calibration == fitted.calibration
     mine, theirs = predict(fitted.model, given), predict(model, given)
     assert np.array_equal(mine.point, theirs.point)
-    left = load_left_out(folder, given)
+    left = load_left_out(folder, model, given)
     assert left is not None
     assert np.array_equal(left.predictions.point, fitted.crossed.predictions.point)
     assert np.array_equal(left.fold, fitted.crossed.fold)
@@ -70,15 +70,15 @@ def test_a_saved_model_says_the_same(fitted: CalibratedInverse, given: Dataset, 
 def test_answers_left_out_belong_to_their_recordings(
     fitted: CalibratedInverse, recordings: Dataset, folder: Path
 ) -> None:
-    assert load_left_out(folder, recordings[LABELLED:]) is None  # other true causes
-    assert load_left_out(folder, recordings[:3]) is None  # fewer episodes
+    assert load_left_out(folder, fitted.model, recordings[LABELLED:]) is None  # other true causes
+    assert load_left_out(folder, fitted.model, recordings[:3]) is None  # fewer episodes
     path = folder / LEFT_OUT
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
     with pytest.raises(FormatError, match=r"left_out.safetensors is damaged .* Fit the model again"):
-        load_left_out(folder, recordings)
+        load_left_out(folder, fitted.model, recordings)
     path.unlink()
-    assert load_left_out(folder, recordings) is None
+    assert load_left_out(folder, fitted.model, recordings) is None
     path.write_bytes(whole)
 
 

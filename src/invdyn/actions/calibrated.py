@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +116,7 @@ def fit_calibrated(
         with replacing(folder / CALIBRATION) as temporary:
             temporary.write_text(calibration.to_json())
         with replacing(folder / LEFT_OUT) as temporary:
-            save_file({**dataclasses.asdict(found), "fold": crossed.fold}, temporary)
+            save_file({**asdict(found), "fold": crossed.fold}, temporary)
     lower, upper = calibration.interval(found.point, found.spread)
     return CalibratedInverse(
         model, calibration, crossed, scores, coverage(found.truth, lower, upper, episode=found.episode)
@@ -140,8 +139,12 @@ def load_calibrated(folder: Path | str) -> tuple[InverseModel, Calibration | Non
     return model, Calibration.from_json(path.read_text()) if path.is_file() else None
 
 
-def load_left_out(folder: Path, dataset: Dataset) -> CrossPredictions | None:
+def load_left_out(folder: Path, model: InverseModel, dataset: Dataset) -> CrossPredictions | None:
     """What the fold models of a saved model said about the episodes of `dataset` that they were not trained on.
+
+    Args:
+        folder, model: where the model was saved, and what `load_calibrated` made of it.
+        dataset: the recordings it was fitted on.
 
     Returns:
         None where the model was saved without, or was fitted on other recordings: the true causes tell.
@@ -152,7 +155,6 @@ def load_left_out(folder: Path, dataset: Dataset) -> CrossPredictions | None:
     path = folder / LEFT_OUT
     if not path.is_file():
         return None
-    model, _ = load_calibrated(folder)
     try:
         arrays = load_file(path)
         fold = arrays.pop("fold")

@@ -167,8 +167,7 @@ def label_dataset(
         raise ConfigError("refined_calibration needs refine_above: intervals are of corrected causes. Give both.")
     if isinstance(world, World) and workers > 1:
         world = maker(world)
-    for intervals in (calibration, refined_calibration):
-        target = _checked_target(source, model, intervals)
+    target = _checked_target(source, model, calibration, refined_calibration)
     schema = source.schema.updated([target, *label_specs(target).values()])
     staging = Staging(out, {})
     made_by = {
@@ -245,7 +244,7 @@ def label_dataset(
     return _report(out, source, model, [counts], len(done), False, started, total - before)
 
 
-def _checked_target(source: Dataset, model: InverseModel, calibration: Calibration | None) -> SignalSpec:
+def _checked_target(source: Dataset, model: InverseModel, *calibrations: Calibration | None) -> SignalSpec:
     """The spec under which the cause is written: the recordings' own where they have one."""
     where = source.source.origin
     specs = {s.name: s for s in getattr(model, "input_specs", ())}
@@ -263,11 +262,12 @@ def _checked_target(source: Dataset, model: InverseModel, calibration: Calibrati
             f"{where}: {target.name!r} has shape {target.shape} and unit {target.unit!r}, the model infers "
             f"{model.target.shape} in {model.target.unit!r}. Fit a model on recordings of this kind."
         )
-    if calibration is not None and len(calibration.floor) != target.size:
-        raise SignalError(
-            f"the calibration is of {len(calibration.floor)} dimensions, {target.name!r} has {target.size}. "
-            "Use the calibration that was made with the model."
-        )
+    for calibration in calibrations:
+        if calibration is not None and len(calibration.floor) != target.size:
+            raise SignalError(
+                f"the calibration is of {len(calibration.floor)} dimensions, {target.name!r} has {target.size}. "
+                "Use the calibration that was made with the model."
+            )
     return target
 
 

@@ -86,10 +86,10 @@ class Demo:
         truth = open_dataset(write_dataset(recorded, self.out / "recordings"))
         hidden = range(self.labelled, self.episodes)
         given = open_dataset(write_dataset(hide(truth, ["action"], hidden), self.out / "without-actions"))
-        settle_threads(given.schema, InverseConfig().inputs)
 
         self._say(began, f"fitting the inverse model on the {self.labelled} episodes that keep their actions")
         config = InverseConfig(before=3, after=3)
+        settle_threads(given.schema, config.inputs)
         fitted = fit_calibrated(
             given,
             config,

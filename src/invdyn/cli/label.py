@@ -79,7 +79,7 @@ class Label:
             model,
             self.out,
             calibration=calibration,
-            refined_calibration=self._refined(data, world, calibration),
+            refined_calibration=self._refined(data, world, model, calibration),
             level=self.level,
             world=functools.partial(make_world, world) if replayed else None,
             refine_above=self.refine_above,
@@ -112,7 +112,9 @@ class Label:
             calibration.quantile(self.level)  # raises for one it has not, before anything is written
         return model, calibration
 
-    def _refined(self, data: Dataset, world: str, calibration: Calibration | None) -> Calibration | None:
+    def _refined(
+        self, data: Dataset, world: str, model: InverseModel, calibration: Calibration | None
+    ) -> Calibration | None:
         """Intervals of corrected causes, from the same correction of what the fold models said on episodes left out."""
         from invdyn.actions.calibrated import load_left_out
         from invdyn.verify import OneStep, calibrate_refined
@@ -120,7 +122,7 @@ class Label:
 
         if self.refine_above is None or calibration is None:
             return None
-        crossed = load_left_out(self.model, data)
+        crossed = load_left_out(self.model, model, data)
         if crossed is None:
             note(f"{self.model} was fitted on other recordings: corrected causes keep the model's intervals, widened.")
             return None
