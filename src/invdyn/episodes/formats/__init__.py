@@ -9,6 +9,14 @@
 | `known.py` | public recordings recognised by their keys (Adroit door, Push-T), opened without options |
 | `npz.py` | NPZ files or folders: `observations_00`, flat arrays with `episode_ends`, or a file per episode |
 | `tables.py` | CSV and Parquet files or folders |
+| `opensim.py`, `opensim_tables.py` | OpenSim .mot and .sto: coordinates, forces, ground reactions |
+| `trc.py`, `markers.py` | TRC marker files; `Markers`, labelled points with gaps |
+| `c3d.py`, `c3d_file.py`, `force_plates.py` | C3D: markers, analog channels, forces and centres of pressure |
+| `bvh.py` | BVH: a skeleton and its motion |
+| `amass.py` | AMASS NPZ: SMPL+H and SMPL-X poses |
+| `deepmimic.py` | DeepMimic motion clips |
+| `external_loads.py` | OpenSim external-loads XML: which columns push which body |
+| `motion_files.py` | what readers of motion files share: text, numbers, gaps |
 | `foreign.py` | what readers of foreign formats share: checks, their words, naming |
 | `atomic.py` | files and folders that appear whole or not at all |
 
@@ -40,14 +48,35 @@ READERS = {
     "csv": f"{_HERE}.tables:open",
     "parquet": f"{_HERE}.tables:open",
     "npz": f"{_HERE}.npz:open",
+    "opensim": f"{_HERE}.opensim:open",
+    "trc": f"{_HERE}.trc:open",
+    "c3d": f"{_HERE}.c3d:open",
+    "bvh": f"{_HERE}.bvh:open",
+    "amass": f"{_HERE}.amass:open",
+    "deepmimic": f"{_HERE}.deepmimic:open",
 }
 WRITERS = {
     "lerobot": f"{_HERE}.lerobot:write",
     "minari": f"{_HERE}.minari:write",
     "robomimic": f"{_HERE}.robomimic:write",
     "npz": f"{_HERE}.npz:write",
+    "opensim": f"{_HERE}.opensim:write",
+    "trc": f"{_HERE}.trc:write",
+    "c3d": f"{_HERE}.c3d:write",
+    "bvh": f"{_HERE}.bvh:write",
 }
-_SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".npz": "npz"}
+_SUFFIXES = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".npz": "npz",
+    ".mot": "opensim",
+    ".sto": "opensim",
+    ".trc": "trc",
+    ".c3d": "c3d",
+    ".bvh": "bvh",
+}
+_MOTION = (".mot", ".sto", ".trc", ".c3d", ".bvh")
+"""Endings that motion-capture programs also write in capitals."""
 
 
 def open_dataset(path: Path | str, *, format: str | None = None, **options: Any) -> Dataset:  # noqa: A002
@@ -108,13 +137,19 @@ def detect_format(path: Path | str) -> str:
         for name in ("robosuite", "known"):
             if _matches(name, path):
                 return name
-        inside = sorted({_SUFFIXES[f.suffix] for f in path.iterdir() if f.is_file() and f.suffix in _SUFFIXES})
+        files = [f for f in path.iterdir() if f.is_file() and _suffix(f) in _SUFFIXES]
+        inside = sorted({_SUFFIXES[_suffix(f)] for f in files})
         if len(inside) == 1:
-            return inside[0]
+            return "amass" if inside == ["npz"] and all(_matches("amass", f) for f in files) else inside[0]
         if inside:
             raise FormatError(f"{path} holds files of several formats ({', '.join(inside)}). Say which with format=...")
-    elif path.suffix in _SUFFIXES:
-        return "known" if path.suffix == ".npz" and _matches("known", path) else _SUFFIXES[path.suffix]
+    elif _suffix(path) in _SUFFIXES:
+        for name in ("known", "amass"):
+            if path.suffix == ".npz" and _matches(name, path):
+                return name
+        return _SUFFIXES[_suffix(path)]
+    elif path.suffix in (".txt", ".json") and _matches("deepmimic", path):
+        return "deepmimic"
     elif path.suffix in (".hdf5", ".h5"):
         import h5py
 
@@ -134,8 +169,14 @@ def detect_format(path: Path | str) -> str:
         raise FormatError(f"{path} does not exist. Check the path.")
     raise FormatError(
         f"{path}: no format recognised. Expected a LeRobot folder (meta/info.json), a Minari folder "
-        "(data/metadata.json), a robomimic or robosuite .hdf5 file, or .csv, .parquet, .npz files."
+        "(data/metadata.json), a robomimic or robosuite .hdf5 file, or .csv, .parquet, .npz files, or motion: .mot, "
+        ".sto, .trc, .c3d, .bvh, a DeepMimic clip."
     )
+
+
+def _suffix(path: Path) -> str:
+    """The ending; of motion files in small letters."""
+    return path.suffix.lower() if path.suffix.lower() in _MOTION else path.suffix
 
 
 def _matches(name: str, path: Path) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,23 @@ from typing import Any
 import numpy as np
 
 from invdyn.episodes.formats.foreign import complaint
+from invdyn.errors import FormatError
 
 __all__ = ["ArrayHeader", "NpzArchive"]
+
+DEFLATE = 1032
+"""Deflate packs at most this many bytes into one (zlib's technical notes)."""
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What zipfile and NumPy raise on damaged, encrypted or oddly packed archives."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +54,19 @@ class NpzArchive:
     Args:
         path: the file.
 
+        only: the arrays wanted; None for all. Among those not wanted, object arrays are no reason to refuse.
+
+    Attributes:
+        left_out: names of arrays that are there and not wanted.
+
     Raises:
-        FormatError: not an NPZ, cut off, object arrays (their content is pickled code), or a header that claims
-            another size than is stored.
+        FormatError: not an NPZ, cut off, packed in a way NumPy does not write, object arrays (their content is
+            pickled code), or a header that claims another size than is stored or can be stored.
     """
 
     path: Path
+    only: Collection[str] | None = None
+    left_out: tuple[str, ...] = field(init=False, default=())
     headers: Mapping[str, ArrayHeader] = field(init=False)
     _kept: dict[str, np.ndarray] = field(init=False, default_factory=dict, repr=False)
 
@@ -51,9 +75,14 @@ class NpzArchive:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 for info in archive.infolist():
-                    if info.filename.endswith(".npy"):
-                        headers[info.filename.removesuffix(".npy")] = self._header(archive, info)
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
+                    name = info.filename.removesuffix(".npy")
+                    if info.filename.endswith(".npy") and (self.only is None or name in self.only):
+                        headers[name] = self._header(archive, info)
+                    elif info.filename.endswith(".npy"):
+                        self.left_out += (name,)
+        except FormatError:
+            raise
+        except DAMAGED as error:
             raise complaint(
                 self.path,
                 f"not a complete NPZ archive ({error})",
@@ -64,10 +93,14 @@ class NpzArchive:
 
     def _header(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ArrayHeader:
         name = info.filename.removesuffix(".npy")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or (
+            info.file_size > DEFLATE * (info.compress_size + 1)
+        ):
+            raise zipfile.BadZipFile(f"{info.file_size} bytes of {name!r} claimed in {info.compress_size}")
         with archive.open(info) as stream:
             try:
                 shape, _, dtype = _read_header(stream)
-            except ValueError as error:
+            except (ValueError, SyntaxError, TypeError, RecursionError) as error:
                 raise complaint(
                     self.path,
                     f"array {name!r} has no readable header ({error})",
@@ -102,7 +135,7 @@ class NpzArchive:
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(f"{name}.npy") as stream:
                 values = np.lib.format.read_array(stream, allow_pickle=False)
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        except DAMAGED as error:
             raise complaint(
                 self.path,
                 f"array {name!r} cannot be read ({error})",
