@@ -80,7 +80,7 @@ def _read(file: Path, nan: MissingPolicy) -> tuple[list[Signal], float, dict[str
     trans, poses = _numbers(archive, "trans"), _numbers(archive, "poses")
     rate_key = next((key for key in RATES if key in archive), RATES[0])
     rate = _numbers(archive, rate_key).reshape(-1)
-    if rate.size != 1 or not (np.isfinite(rate[0]) and rate[0] > 0):
+    if rate.size != 1 or not 1e-6 < rate[0] < 1e9:
         raise complaint(file, f"{rate_key} is {rate[:3].tolist()}", expected="frames per second", remedy=REMEDY)
     if poses.ndim != 2 or poses.shape[1] not in PARTS or trans.shape != (len(poses), 3) or not len(poses):
         raise complaint(

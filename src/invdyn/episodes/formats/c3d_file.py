@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ class _Bytes:
     """The content with the byte order and float format of its processor."""
 
     path: Path
-    content: bytes
+    content: bytes = field(repr=False)
     processor: int
 
     @property
@@ -84,10 +84,11 @@ class _Bytes:
 
     def floats(self, raw: bytes) -> Float64[np.ndarray, " numbers"]:
         """32-bit floats; DEC's are swapped words with an exponent two larger."""
-        if self.processor != DEC:
-            return np.frombuffer(raw, f"{self.order}f4").astype(np.float64)
-        halves = np.frombuffer(raw, "<u2").reshape(-1, 2)[:, ::-1]
-        return np.ascontiguousarray(halves).view("<f4")[:, 0].astype(np.float64) / 4
+        with np.errstate(invalid="ignore"):  # signalling NaN in damaged files
+            if self.processor != DEC:
+                return np.frombuffer(raw, f"{self.order}f4").astype(np.float64)
+            halves = np.frombuffer(raw, "<u2").reshape(-1, 2)[:, ::-1]
+            return np.ascontiguousarray(halves).view("<f4")[:, 0].astype(np.float64) / 4
 
     def broken(self, found: str, expected: str) -> Exception:
         return complaint(self.path, found, expected=expected, remedy=REMEDY)
@@ -207,7 +208,7 @@ def _frames(data: _Bytes, parameters: dict[tuple[str, str], Parameter]) -> C3dFi
     block = _unsigned(_or(_scalar(parameters, "POINT", "DATA_START"), float(block))) if block == 0 else block
     if not (np.isfinite(rate) and rate > 0 and np.isfinite(scale) and scale != 0):
         raise data.broken(f"{rate} frames per second and scale {scale}", "a positive rate and a scale that is not 0")
-    floating = scale < 0
+    floating = bool(scale < 0)
     samples = max(samples, 1)
     if per_frame % samples:
         raise data.broken(f"{per_frame} analog numbers per frame at {samples} samples", "as many for every sample")

@@ -162,9 +162,8 @@ def read_external_loads(path: Path | str) -> ExternalLoads:
     try:
         root = etree.fromstring(read_bytes(path, LARGEST), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise complaint(
-            path, f"no XML ({str(error)[:100]})", expected="an external-loads file", remedy=REMEDY
-        ) from None
+        reason = " ".join(str(error).split())[:100]
+        raise complaint(path, f"no XML ({reason})", expected="an external-loads file", remedy=REMEDY) from None
     document = root if root.tag == "ExternalLoads" else root.find("ExternalLoads")
     if document is None:
         raise complaint(path, "no element ExternalLoads", expected="an external-loads file", remedy=REMEDY)

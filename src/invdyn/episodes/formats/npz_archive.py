@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -17,6 +18,8 @@ from invdyn.errors import FormatError
 
 __all__ = ["ArrayHeader", "NpzArchive"]
 
+BAD_HEADER = (ValueError, SyntaxError, TypeError, RecursionError, tokenize.TokenError, struct.error)
+"""What NumPy raises on headers that are no Python literals."""
 DEFLATE = 1032
 """Deflate packs at most this many bytes into one (zlib's technical notes)."""
 DAMAGED = (
@@ -38,6 +41,11 @@ class ArrayHeader:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+
+
+def _told(error: BaseException) -> str:
+    """The beginning of a library's message, in one line."""
+    return " ".join(str(error).split())[:160]
 
 
 def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -85,7 +93,7 @@ class NpzArchive:
         except DAMAGED as error:
             raise complaint(
                 self.path,
-                f"not a complete NPZ archive ({error})",
+                f"not a complete NPZ archive ({_told(error)})",
                 expected="a file written by numpy.savez",
                 remedy="Copy or download it again.",
             ) from None
@@ -100,10 +108,10 @@ class NpzArchive:
         with archive.open(info) as stream:
             try:
                 shape, _, dtype = _read_header(stream)
-            except (ValueError, SyntaxError, TypeError, RecursionError) as error:
+            except BAD_HEADER as error:
                 raise complaint(
                     self.path,
-                    f"array {name!r} has no readable header ({error})",
+                    f"array {name!r} has no readable header ({_told(error)})",
                     expected="an array in NPY format",
                     remedy="Write the file again.",
                 ) from None
@@ -138,7 +146,7 @@ class NpzArchive:
         except DAMAGED as error:
             raise complaint(
                 self.path,
-                f"array {name!r} cannot be read ({error})",
+                f"array {name!r} cannot be read ({_told(error)})",
                 expected="an undamaged archive",
                 remedy="Copy or download it again.",
             ) from None
