@@ -36,12 +36,13 @@ LARGEST = 256 * 2**20
 """Bytes of the largest file read whole (text takes about four times its size while it is parsed); our choice."""
 
 
-def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
-    """The content of a file.
+def read_bytes(path: Path, largest: int | None = None) -> bytes:
+    """The content of a file, of at most `largest` bytes (`LARGEST` unless told).
 
     Raises:
-        FormatError: not a readable file, or one above `largest` bytes.
+        FormatError: not a readable file, or a larger one.
     """
+    largest = LARGEST if largest is None else largest
     try:
         size = path.stat().st_size
         if size > largest:
