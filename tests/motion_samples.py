@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from invdyn.episodes.formats.bvh import Bvh, BvhJoint, write_bvh
+from invdyn.episodes.formats.bvh_file import Bvh, BvhJoint, write_bvh
 from invdyn.episodes.formats.c3d import C3d, write_c3d
 from invdyn.episodes.formats.markers import Markers
 from invdyn.episodes.formats.opensim_tables import Table, write_table

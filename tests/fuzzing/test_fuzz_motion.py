@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from motion_samples import write_samples
 from mutate import mutate
 
-from invdyn.episodes.formats import amass, bvh, c3d, deepmimic, detect_format, opensim, trc
+from invdyn.episodes.formats import amass, bvh, bvh_file, c3d, deepmimic, detect_format, opensim, trc
 from invdyn.episodes.formats.external_loads import read_external_loads
 from invdyn.errors import InvdynError
 
@@ -49,7 +49,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "trc": _read_all(trc.open),
     "c3d": _read_all(lambda p: c3d.open(p, clock="resampled")),
     "c3d_plates": _read_all(lambda p: c3d.open(p, clock="analog")),
-    "bvh": lambda p: bvh.read_bvh(p).forward(),
+    "bvh": lambda p: (bvh_file.read_bvh(p).forward(), _read_all(bvh.open)(p)),
     "amass": _read_all(amass.open),
     "amass_members": _read_all(amass.open),
     "deepmimic": _read_all(deepmimic.open),

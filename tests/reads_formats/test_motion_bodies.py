@@ -11,7 +11,7 @@ from motion_samples import bvh, write_samples
 from scipy.spatial.transform import Rotation
 
 from invdyn.episodes import Dataset, detect_format, open_dataset, write_dataset
-from invdyn.episodes.formats.bvh import read_bvh, write_bvh
+from invdyn.episodes.formats.bvh_file import read_bvh, write_bvh
 
 
 def test_bvh_round_trip_is_exact(tmp_path: Path) -> None:

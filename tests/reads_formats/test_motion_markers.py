@@ -299,3 +299,20 @@ def test_resampling_filters_what_the_slow_clock_cannot_hold(tmp_path: Path) -> N
     kept = open_dataset(tmp_path / "a.c3d", clock="resampled")[0]["observation.analog"].values[20:-20]
     assert np.abs(kept[:, 0] - slow[::8][20:-20]).max() < 0.01
     assert np.abs(kept[:, 1]).max() < 0.01
+
+
+def test_what_is_read_by_convention_is_reported(
+    shared_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read_c3d(shared_data / WALK)
+    assert "ORIGIN of force plate 1 has z above 0" in caplog.text
+    assert "pulls its load down" not in caplog.text
+    content = bytearray((shared_data / WALK).read_bytes())
+    at = content.index(b"SCALE", content.index(b"ANALOG")) + 5 + 2 + 2 + 1
+    while np.frombuffer(content, "<f4", 12, at).tolist() != [1.0] * 12:
+        at = content.index(b"SCALE", at) + 5 + 2 + 2 + 1
+    content[at : at + 48] = np.full(12, -1, "<f4").tobytes()
+    (tmp_path / "turned.c3d").write_bytes(content)
+    turned = read_c3d(tmp_path / "turned.c3d")
+    assert "force plate 1 pulls its load down by up to 951 N" in caplog.text
+    assert turned.loads()[0].force[:, 2].min() < -900  # no sign was changed

@@ -13,7 +13,7 @@ from motion_samples import GROUND, LOADS, bvh, markers, table, write_samples
 
 from invdyn.episodes import Dataset, Episode, Signal, SignalSpec, open_dataset, write_dataset
 from invdyn.episodes.formats import motion_files
-from invdyn.episodes.formats.bvh import Bvh, BvhJoint, read_bvh, write_bvh
+from invdyn.episodes.formats.bvh_file import Bvh, BvhJoint, read_bvh, write_bvh
 from invdyn.episodes.formats.c3d import C3d, read_c3d, write_c3d
 from invdyn.episodes.formats.deepmimic import read_character
 from invdyn.episodes.formats.external_loads import ExternalLoad, read_external_loads

@@ -11,8 +11,8 @@
 | `tables.py` | CSV and Parquet files or folders |
 | `opensim.py`, `opensim_tables.py` | OpenSim .mot and .sto: coordinates, forces, ground reactions |
 | `trc.py`, `markers.py` | TRC marker files; `Markers`, labelled points with gaps |
-| `c3d.py`, `c3d_file.py`, `force_plates.py` | C3D: markers, analog channels, forces and centres of pressure |
-| `bvh.py` | BVH: a skeleton and its motion |
+| `c3d.py`, `c3d_file.py`, `c3d_plates.py`, `force_plates.py` | C3D: markers, analog channels, plates' forces |
+| `bvh.py`, `bvh_file.py` | BVH: a skeleton and its motion |
 | `amass.py` | AMASS NPZ: SMPL+H and SMPL-X poses |
 | `deepmimic.py` | DeepMimic motion clips |
 | `external_loads.py` | OpenSim external-loads XML: which columns push which body |

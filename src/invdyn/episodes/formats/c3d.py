@@ -16,7 +16,8 @@ from jaxtyping import Float64
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.episode import Span
 from invdyn.episodes.formats.c3d_file import C3dFile, read_c3d_file
-from invdyn.episodes.formats.force_plates import CHANNELS, ForcePlate, PlateLoad
+from invdyn.episodes.formats.c3d_plates import read_plates
+from invdyn.episodes.formats.force_plates import ForcePlate, PlateLoad
 from invdyn.episodes.formats.foreign import MissingPolicy, complaint
 from invdyn.episodes.formats.markers import LENGTHS, Markers
 from invdyn.episodes.formats.motion_files import (
@@ -33,9 +34,6 @@ from invdyn.errors import FormatError, SignalError, require
 __all__ = ["C3d", "matches", "open", "read_c3d", "write", "write_c3d"]
 
 CLOCKS = ("markers", "analog", "resampled")
-FORCE_UNITS = {"N": 1.0, "": 1.0}
-MOMENT_UNITS = {"NM": 1.0, "NMM": 1e3, "NCM": 1e2}
-"""Per N m; spelt in capitals without dots, stars, dashes and blanks."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def read_c3d(path: Path | str, *, units: str | None = None, plates: bool = True)
         raise complaint(
             path, "analog channels hold NaN or infinity", expected="finite numbers", remedy="Export the file again."
         )
-    found = _plates(file, path, LENGTHS[unit], analog_units) if plates else []
+    found = read_plates(file, path, LENGTHS[unit], analog_units) if plates else []
     try:
         return C3d(
             _markers(file, unit),
@@ -155,93 +153,6 @@ def _events(file: C3dFile) -> tuple[Span, ...]:
         at = 60 * minutes + seconds
         found.append(Span(at, at, f"{context} {labels[k]}".strip() or "event"))
     return tuple(found)
-
-
-def _plates(
-    file: C3dFile, path: Path, per_metre: float, units: Sequence[str]
-) -> list[tuple[ForcePlate, Float64[np.ndarray, "samples plate_channel"]]]:
-    """The plates with their channels in SI units."""
-
-    def broken(found: str, expected: str) -> Exception:
-        return complaint(
-            path, found, expected=expected, remedy="Correct the file, or pass plates=False to read it without plates."
-        )
-
-    used = file.numbers("FORCE_PLATFORM", "USED").reshape(-1)
-    number = int(used[0]) if used.size and np.isfinite(used[0]) else 0
-    if number < 1:
-        return []
-    kinds = file.numbers("FORCE_PLATFORM", "TYPE").reshape(-1)
-    corners, origins, channels, matrices = (
-        file.numbers("FORCE_PLATFORM", name) for name in ("CORNERS", "ORIGIN", "CHANNEL", "CAL_MATRIX")
-    )
-    if (
-        kinds.size < number
-        or corners.shape[:2] != (3, 4)
-        or corners.size < 12 * number
-        or origins.shape[:1] != (3,)
-        or origins.size < 3 * number
-        or channels.ndim < 1
-        or channels.size < channels.shape[0] * number
-    ):
-        raise broken(
-            f"{number} force plates with {kinds.size} types, corners {corners.shape}, origins {origins.shape}, "
-            f"channels {channels.shape}",
-            "one of each per plate",
-        )
-    corners, origins = corners.reshape(3, 4, -1, order="F"), origins.reshape(3, -1, order="F")
-    channels = channels.reshape(channels.shape[0], -1, order="F")
-    found = []
-    for k in range(number):
-        kind = int(kinds[k]) if np.isfinite(kinds[k]) else 0
-        matrix = None
-        if kind == 4:
-            if matrices.shape[:2] != (6, 6) or matrices.size < 36 * (k + 1):
-                raise broken(
-                    f"force plate {k + 1} of type 4 with CAL_MATRIX {matrices.shape}", "6 x 6 numbers per plate"
-                )
-            matrix = matrices.reshape(6, 6, -1, order="F")[:, :, k] / np.repeat([1.0, per_metre], 3)[:, None]
-        try:
-            plate = ForcePlate(kind, corners[:, :, k].T / per_metre, origins[:, k] / per_metre, matrix)
-        except SignalError as error:
-            raise broken(f"force plate {k + 1}: {str(error).rstrip('.')}", "a plate of type 1 to 4") from None
-        at = channels[: CHANNELS[kind], k] - 1
-        if not (
-            np.isfinite(at).all() and len(at) == CHANNELS[kind] and ((at >= 0) & (at < file.analog.shape[1])).all()
-        ):
-            raise broken(
-                f"force plate {k + 1} with channels {(at + 1).tolist()}", f"{CHANNELS[kind]} of the analog ones"
-            )
-        picked = at.astype(np.int64)
-        values = file.analog[:, picked] - _baseline(file, picked)
-        factors = np.array([_factor(kind, j, units[c], per_metre, broken) for j, c in enumerate(picked.tolist())])
-        found.append((plate, values / factors))
-    return found
-
-
-def _factor(kind: int, position: int, unit: str, per_metre: float, broken: Any) -> float:
-    """What a channel is divided by to be in N, N m or m. Without a unit: N, and N times the unit of the points."""
-    if kind == 4:
-        return 1.0  # the matrix takes volts
-    told = unit.upper().translate(str.maketrans("", "", ".*- ·"))
-    if kind == 3 or position < 3:
-        if told in FORCE_UNITS:
-            return FORCE_UNITS[told]
-    elif kind == 1 and position < 5:
-        if told.lower() in LENGTHS or not told:
-            return LENGTHS.get(told.lower(), per_metre)
-    elif told in MOMENT_UNITS or not told:
-        return MOMENT_UNITS.get(told, per_metre)
-    raise broken(f"a channel of a force plate of type {kind} in {unit[:20]!r}", "N, Nmm or Nm, or mm or m on type 1")
-
-
-def _baseline(file: C3dFile, channels: Sequence[int] | np.ndarray) -> Float64[np.ndarray, " plate_channel"]:
-    """Mean of the frames that FORCE_PLATFORM:ZERO names (first, last, from 1), zero where it names none."""
-    zero = file.numbers("FORCE_PLATFORM", "ZERO").reshape(-1)
-    if zero.size < 2 or not np.isfinite(zero).all() or not 1 <= zero[0] <= zero[1] <= len(file.points):
-        return np.zeros(len(channels))
-    rows = slice((int(zero[0]) - 1) * file.samples, int(zero[1]) * file.samples)
-    return np.asarray(file.analog[rows][:, channels].mean(axis=0))
 
 
 def open(  # noqa: A001 - every format module has `open`

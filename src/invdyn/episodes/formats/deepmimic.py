@@ -23,6 +23,8 @@ __all__ = ["matches", "open", "read_character", "read_clip"]
 WIDTHS = {"none": 0, "fixed": 0, "revolute": 1, "prismatic": 1, "planar": 3, "spherical": 4}
 ROOT = 8
 """Numbers before those of the joints: duration, position (3), quaternion (4)."""
+LARGEST = 2**26
+"""Bytes of a clip; those of seconds have some 100 kB."""
 REMEDY = "Export the clip again, or repair it."
 
 
@@ -38,7 +40,7 @@ def matches(path: Path | str) -> bool:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(read_text(path))
+        found = json.loads(read_text(path, LARGEST))
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:80]
         raise complaint(path, f"no JSON ({reason})", expected="a DeepMimic file", remedy=REMEDY) from None

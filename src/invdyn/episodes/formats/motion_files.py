@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +29,18 @@ __all__ = [
     "number",
     "numbers",
     "read_bytes",
+    "read_lines",
     "read_text",
     "steady_rate",
+    "table_of",
 ]
 
 LARGEST = 256 * 2**20
 """Bytes of the largest file read whole (text takes about four times its size while it is parsed); our choice."""
+
+
+MOST_LINES, LONGEST_LINE = 10_000_000, 4 * 2**20
+"""Bounds that keep the memory of a parsed text file below 2 GiB; our choice."""
 
 
 def read_bytes(path: Path, largest: int | None = None) -> bytes:
@@ -62,13 +69,38 @@ def read_bytes(path: Path, largest: int | None = None) -> bytes:
         ) from None
 
 
-def read_text(path: Path) -> str:
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file without their ends; see `read_text`.
+
+    Raises:
+        FormatError: as there, or more lines or a longer line than `MOST_LINES` and `LONGEST_LINE`.
+    """
+    text = read_text(path)
+    number = text.count("\n") + 1
+    lines = text.split("\n") if number <= MOST_LINES else []
+    longest = max(map(len, lines), default=0)
+    if not lines or longest > LONGEST_LINE:
+        raise complaint(
+            path,
+            f"{number} lines" if not lines else f"a line of {longest} characters",
+            expected=f"at most {MOST_LINES} lines of {LONGEST_LINE} characters",
+            remedy="Split the recording into several files.",
+        )
+    return lines
+
+
+def table_of(cells: array[float], columns: int) -> Float64[np.ndarray, "rows column"]:
+    """Numbers collected row by row as an array of its own."""
+    return np.frombuffer(cells, np.float64).reshape(-1, columns).copy()
+
+
+def read_text(path: Path, largest: int | None = None) -> str:
     """The text of a file with line ends as \\n: UTF-8 (a byte-order mark is dropped), or Latin-1 where it is not UTF-8.
 
     Raises:
         FormatError: not a readable file, too large, or binary (it holds NUL bytes).
     """
-    content = read_bytes(path)
+    content = read_bytes(path, largest)
     if b"\0" in content:
         raise complaint(
             path,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from invdyn.episodes.formats.foreign import complaint
-from invdyn.episodes.formats.motion_files import numbers, read_text
+from invdyn.episodes.formats.motion_files import numbers, read_lines, table_of
 from invdyn.errors import unknown_name
 
 __all__ = ["Table", "read_table", "write_table"]
@@ -82,7 +83,7 @@ def read_table(path: Path | str) -> Table:
             numbers belong, time that does not increase, an element type we do not know.
     """
     path = Path(path)
-    lines = read_text(path).split("\n")
+    lines = read_lines(path)
     end = next((i for i, line in enumerate(lines) if line.strip().lower() == "endheader"), None)
     if end is None:
         raise complaint(path, "no line 'endheader'", expected="the header of a .mot or .sto file", remedy=REMEDY)
@@ -145,8 +146,8 @@ def _labels(line: str, path: Path, at: int) -> tuple[str, ...]:
 def _rows(
     lines: Sequence[str], start: int, names: Sequence[str], width: int, path: Path
 ) -> tuple[Float64[np.ndarray, " time"], Float64[np.ndarray, "time numbers"]]:
-    wide = [n for n in names for _ in range(width)]
-    rows: list[Float64[np.ndarray, " numbers"]] = []
+    columns = ["time", *(n for n in names for _ in range(width))]
+    flat = array("d")
     before = float("-inf")
     for at in range(start, len(lines)):
         line = lines[at]
@@ -161,7 +162,7 @@ def _rows(
             )
         if width > 1:
             cells = [cells[0], *(part for cell in cells[1:] for part in _parts(cell, width, path, at + 1))]
-        row = np.array(numbers(cells, ["time", *wide], path, at + 1))
+        row = numbers(cells, columns, path, at + 1)
         if not row[0] > before:
             raise complaint(
                 path,
@@ -169,11 +170,11 @@ def _rows(
                 expected="time that increases",
                 remedy="Sort the rows by time and drop repeated ones.",
             )
-        before = float(row[0])
-        rows.append(row)
-    if not rows:
+        before = row[0]
+        flat.extend(row)
+    if not flat:
         raise complaint(path, "no rows", expected="at least one", remedy=REMEDY)
-    table = np.stack(rows)
+    table = table_of(flat, len(columns))
     return table[:, 0].copy(), table[:, 1:].copy()
 
 

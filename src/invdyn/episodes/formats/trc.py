@@ -6,6 +6,7 @@ Source: the OpenSim documentation "Marker (.trc) files". An empty cell is a mark
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from invdyn.episodes.formats.motion_files import (
     episode_paths,
     number,
     numbers,
-    read_text,
+    read_lines,
+    table_of,
 )
 from invdyn.errors import FormatError, SignalError
 
@@ -48,7 +50,7 @@ def read_trc(path: Path | str, *, units: str | None = None) -> Markers:
             a row of another length, time that does not increase.
     """
     path = Path(path)
-    lines = read_text(path).split("\n")
+    lines = read_lines(path)
     if len(lines) < 5 or not lines[0].lstrip().startswith("PathFileType"):
         raise complaint(
             path, "no PathFileType in the first of five lines", expected="the header of a .trc file", remedy=REMEDY
@@ -96,7 +98,8 @@ def _rows(lines: Sequence[str], names: Sequence[str], path: Path) -> np.ndarray:
     """[rows, 2 + 3 markers] the numbers; an empty line ends them."""
     columns = ["Frame#", "Time", *(f"{n} {axis}" for n in names for axis in "XYZ")]
     start = 5 if len(lines) > 5 and lines[5].strip() else 6
-    rows: list[list[float]] = []
+    flat = array("d")
+    before = float("-inf")
     for at in range(start, len(lines)):
         if not lines[at].strip():
             break
@@ -111,7 +114,6 @@ def _rows(lines: Sequence[str], names: Sequence[str], path: Path) -> np.ndarray:
                 remedy=REMEDY,
             )
         row = numbers(cells, columns, path, at + 1)
-        before = rows[-1][1] if rows else float("-inf")
         if not row[1] > before:
             raise complaint(
                 path,
@@ -119,10 +121,11 @@ def _rows(lines: Sequence[str], names: Sequence[str], path: Path) -> np.ndarray:
                 expected="time that increases",
                 remedy="Sort the rows by time and drop repeated ones.",
             )
-        rows.append(row)
-    if not rows:
+        before = row[1]
+        flat.extend(row)
+    if not flat:
         raise complaint(path, "no rows", expected="at least one", remedy=REMEDY)
-    return np.array(rows)
+    return table_of(flat, len(columns))
 
 
 def open(  # noqa: A001 - every format module has `open`
