@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,7 @@ def write_samples(folder: Path) -> dict[str, Path]:
         "bvh": folder / "walk.bvh",
         "amass": folder / "walk_poses.npz",
         "deepmimic": folder / "walk.txt",
+        "ktk": folder / "push.ktk.zip",
         "loads": folder / "walk.xml",
     }
     write_table(table(), paths["mot"])
@@ -103,5 +105,15 @@ def write_samples(folder: Path) -> dict[str, Path]:
     frames = np.concatenate([np.full((4, 1), 1 / 30), rng.normal(size=(4, 43))], axis=1)
     frames[-1, 0] = 0
     paths["deepmimic"].write_text(json.dumps({"Loop": "wrap", "Frames": frames.tolist()}), "utf-8")
+    push = {
+        "class__": "ktk.TimeSeries",
+        "time": [k / 240 for k in range(6)],
+        "data": {"Forces": rng.normal(size=(6, 4)).tolist(), "Angle": rng.normal(size=6).tolist()},
+        "data_info": {"Forces": {"Unit": "N"}, "Angle": {"Unit": "rad"}},
+        "events": [{"time": 0.01, "name": "push"}],
+    }
+    with zipfile.ZipFile(paths["ktk"], "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"Software": "Kinetics Toolkit (ktk)", "FileFormat": 1.0}))
+        archive.writestr("data.json", json.dumps(push))
     paths["loads"].write_text(LOADS, "utf-8")
     return paths

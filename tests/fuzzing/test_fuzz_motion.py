@@ -24,11 +24,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from motion_samples import write_samples
 from mutate import mutate
 
-from invdyn.episodes.formats import amass, bvh, bvh_file, c3d, deepmimic, detect_format, opensim, trc
+from invdyn.episodes.formats import amass, bvh, bvh_file, c3d, deepmimic, detect_format, dm_control, ktk, opensim, trc
 from invdyn.episodes.formats.external_loads import read_external_loads
 from invdyn.errors import InvdynError
 
 COUNT = int(os.environ.get("INVDYN_FUZZ", "150"))
+ZIPPED = ("amass_members", "ktk")
+"""Damaged inside the zip, with the check sums right."""
 SECONDS = 10
 """For one file of some kB; a healthy one takes milliseconds."""
 MEBIBYTES = 512
@@ -55,6 +57,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "deepmimic": _read_all(deepmimic.open),
     "character": deepmimic.read_character,
     "loads": read_external_loads,
+    "ktk": _read_all(ktk.open),
+    "dm_control": _read_all(dm_control.open),
 }
 
 
@@ -83,6 +87,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> dict
     paths = write_samples(tmp_path_factory.mktemp("samples"))
     found = {kind: (path.suffix, path.read_bytes()) for kind, path in paths.items()}
     walk = (shared_data / "c3d_walking" / "walking2.c3d").read_bytes()
+    clips = shared_data / "mocap_cmu_dm_control" / "test_trajectories.h5"
+    found["dm_control"] = (".h5", clips.read_bytes())
     found["amass_members"] = found["amass"]
     found["c3d_plates"] = (".c3d", short_c3d(walk, 8))
     found["character"] = (".txt", (shared_data / "mocap_deepmimic" / "humanoid3d.txt").read_bytes())
@@ -122,7 +128,7 @@ def test_damaged_files_end_well(kind: str, samples: dict[str, tuple[str, bytes]]
     rng = random.Random(zlib.crc32(kind.encode()))
     start, messages = peak(), []
     for number in range(COUNT):
-        path.write_bytes(damaged_member(healthy, rng) if kind == "amass_members" else mutate(healthy, rng))
+        path.write_bytes(damaged_member(healthy, rng) if kind in ZIPPED else mutate(healthy, rng))
         try:
             with within(SECONDS):
                 detect_format(path)

@@ -156,3 +156,38 @@ def test_real_clips(shared_data: Path, name: str) -> None:
 
 def test_real_clip_of_another_body(shared_data: Path) -> None:
     assert open_dataset(shared_data / "mocap_deepmimic" / "dog3d_trot.txt").schema["observation.state"].shape == (76,)
+
+
+def test_real_clips_of_dm_control(shared_data: Path) -> None:
+    path = shared_data / "mocap_cmu_dm_control" / "test_trajectories.h5"
+    assert detect_format(path) == "dm_control"
+    data = open_dataset(path)
+    assert [e.metadata["clip"] for e in data] == ["cmuv2019_001", "cmuv2019_002"]
+    assert data.fps == 20
+    episode = data[0]
+    assert episode["observation.state"].values.shape == (10, 56)
+    assert episode["observation.prop_0.position"].values.shape == (10, 3)
+    turns = episode["observation.body_rotations"].values.reshape(10, 30, 4)
+    np.testing.assert_allclose(np.linalg.norm(turns, axis=2), 1, atol=1e-6)
+    # the recorded velocity is what the positions do, and the root is the first body
+    speed = np.gradient(episode["observation.root.position"].values, episode.timestamp, axis=0)
+    recorded = episode["observation.root.velocity"].values
+    assert np.abs(speed[1:-1] - recorded[1:-1]).max() < 0.3 * np.abs(recorded).max()
+    root = Rotation.from_quat(episode["observation.root.rotation"].values)
+    turned = (root[:-1].inv() * root[1:]).as_rotvec() / 0.05  # rad/s in the body's frame; in the world's it is about y
+    recorded = episode["observation.root.angular_velocity"].values[2:-1]
+    assert np.abs((turned[2:] + turned[1:-1]) / 2 - recorded).max() < 0.25 * np.abs(recorded).max()
+
+
+def test_real_kinetics_toolkit_container(shared_data: Path) -> None:
+    path = shared_data / "wheelchair_kinetics" / "inversedynamics_kinetics.ktk.zip"
+    assert detect_format(path) == "ktk"
+    episode = open_dataset(path)[0]
+    assert episode.schema.fps == pytest.approx(240, rel=1e-3)
+    assert (episode.schema["force.Forces"].unit, episode.schema["force.Moments"].unit) == ("N", "N m")
+    assert episode.schema["observation.Angle"].unit == "rad"
+    assert [s.name for s in episode.spans[:3]] == ["push", "recovery", "push"]
+    # the wheel turns forwards and the hand pushes: the moment about the axle does positive work
+    moment = episode["force.Moments"].values[:, 2]
+    speed = np.gradient(episode["observation.Angle"].values[:, 0], episode.timestamp)
+    assert (moment * speed > 0)[np.abs(moment) > 20].mean() > 0.95

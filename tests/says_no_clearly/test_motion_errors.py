@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from motion_samples import GROUND, LOADS, bvh, markers, table, write_samples
@@ -420,6 +423,49 @@ def test_characters(tmp_path: Path, samples: dict[str, Path]) -> None:
         "1 by the character",
         "Pass the character",
     )
+
+
+def test_broken_container(tmp_path: Path) -> None:
+    path = tmp_path / "a.ktk.zip"
+    good = {"class__": "ktk.TimeSeries", "time": [0, 1], "data": {"x": [1, 2]}}
+
+    def check(told: object, *parts: str) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("metadata.json", "{}")
+            archive.writestr("data.json", told if isinstance(told, str) else json.dumps(told))
+        refused(lambda: open_dataset(path), "a.ktk.zip", *parts)
+
+    check("[" * 100_000, "no readable container (", "a .ktk.zip")
+    check("3", "data.json is no object")
+    check({**good, "class__": "ktk.Player"}, "it holds 'ktk.Player'", "one ktk.TimeSeries", "on its own")
+    check({**good, "data": {}}, "no time or no data")
+    check({**good, "time": "now"}, "'time' is no array of finite numbers")
+    check({**good, "data": {"x": [1, 2, 3]}}, "'x' has 3 rows", "expected 2, as time")
+    check({**good, "data": {"x": [[1], [2, 3]]}}, "'x' is no array of finite numbers", "lists of equal length")
+    check({**good, "time": [1, 0]}, "the median time step is -1.0 s")
+    path.write_bytes(b"PK\3\4")
+    refused(lambda: open_dataset(path, format="ktk"), "no readable container", "a .ktk.zip")
+
+
+def test_broken_clips_of_dm_control(tmp_path: Path) -> None:
+    number = iter(range(100))
+
+    def check(*parts: str, **other: object) -> None:
+        path = tmp_path / f"{next(number)}a.h5"  # the one before may still be open
+        with h5py.File(path, "w") as file:
+            clip = file.create_group("clip_1")
+            told = {"dt": 0.1, "num_steps": 4, "joints": np.zeros((5, 4)), "position": np.zeros((3, 4))} | other
+            clip.attrs["dt"], clip.attrs["num_steps"] = told.pop("dt"), told.pop("num_steps")
+            for key, values in told.items():
+                clip[f"walkers/walker_0/{key}"] = values
+        refused(lambda: open_dataset(path), "a.h5", *parts)
+
+    check("clip 'clip_1' has no dt", "seconds and steps", dt="fast")
+    check("clip_1/walkers/walker_0/joints is float64 of shape (5, 3)", "(5, 4)", joints=np.zeros((5, 3)))
+    check("walker_0/position is float64 of shape (2, 4)", "(3, 4)", position=np.zeros((2, 4)))
+    check("walker_0/joints is |S1", "numbers", joints=np.zeros((5, 4), "S1"))
+    check("walker_0/joints holds infinity", "finite", joints=np.full((5, 4), np.inf))
+    check("NaN at step 0", "nan='mask'", joints=np.full((5, 4), np.nan))
 
 
 # --- external loads ---------------------------------------------------------------------------------------------------

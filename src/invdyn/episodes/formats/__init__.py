@@ -15,6 +15,8 @@
 | `bvh.py`, `bvh_file.py` | BVH: a skeleton and its motion |
 | `amass.py` | AMASS NPZ: SMPL+H and SMPL-X poses |
 | `deepmimic.py` | DeepMimic motion clips |
+| `dm_control.py` | clips of dm_control's CMU humanoid |
+| `ktk.py` | Kinetics Toolkit containers |
 | `external_loads.py` | OpenSim external-loads XML: which columns push which body |
 | `motion_files.py` | what readers of motion files share: text, numbers, gaps |
 | `foreign.py` | what readers of foreign formats share: checks, their words, naming |
@@ -54,6 +56,8 @@ READERS = {
     "bvh": f"{_HERE}.bvh:open",
     "amass": f"{_HERE}.amass:open",
     "deepmimic": f"{_HERE}.deepmimic:open",
+    "dm_control": f"{_HERE}.dm_control:open",
+    "ktk": f"{_HERE}.ktk:open",
 }
 WRITERS = {
     "lerobot": f"{_HERE}.lerobot:write",
@@ -150,7 +154,11 @@ def detect_format(path: Path | str) -> str:
         return _SUFFIXES[_suffix(path)]
     elif path.suffix in (".txt", ".json") and _matches("deepmimic", path):
         return "deepmimic"
+    elif path.suffix == ".zip" and _matches("ktk", path):
+        return "ktk"
     elif path.suffix in (".hdf5", ".h5"):
+        if _matches("dm_control", path):
+            return "dm_control"
         import h5py
 
         try:
@@ -161,16 +169,17 @@ def detect_format(path: Path | str) -> str:
                         "For Minari, give the folder that holds data/metadata.json."
                     )
                 return "robosuite" if "repository_version" in file["data"].attrs else "robomimic"
-        except OSError as error:
+        except (OSError, RuntimeError, KeyError) as error:  # damaged at any depth
+            reason = " ".join(str(error).split())
             raise FormatError(
-                f"{path} is not a readable HDF5 file ({error}); cut off? Copy it again from the source."
+                f"{path} is not a readable HDF5 file ({reason}); cut off? Copy it again from the source."
             ) from error
     elif not path.exists():
         raise FormatError(f"{path} does not exist. Check the path.")
     raise FormatError(
         f"{path}: no format recognised. Expected a LeRobot folder (meta/info.json), a Minari folder "
         "(data/metadata.json), a robomimic or robosuite .hdf5 file, or .csv, .parquet, .npz files, or motion: .mot, "
-        ".sto, .trc, .c3d, .bvh, a DeepMimic clip."
+        ".sto, .trc, .c3d, .bvh, .ktk.zip, a DeepMimic or dm_control clip."
     )
 
 
