@@ -100,7 +100,7 @@ def test_written_signals_are_columns_by_name(tmp_path: Path) -> None:
     assert read_table(path).in_degrees is False  # there are no rotations
 
 
-def test_real_gait(shared_data: Path) -> None:
+def test_real_gait(shared_data: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = shared_data / GAIT
     forces = open_dataset(folder / "rajagopal_walk" / "grf_walk.mot")[0]
     assert list(forces) == [
@@ -111,6 +111,8 @@ def test_real_gait(shared_data: Path) -> None:
     assert 600 < vertical.max() < 1500  # N: a walking adult of 75 kg or so
     assert forces.schema["ground_force_r_p"].unit == "m"
     angles = open_dataset(folder / "rajagopal_walk" / "coordinates.sto")[0]
+    assert "knee_angle_r_beta/value, " in caplog.text  # two columns of this file are in degrees all the same
+    assert "reach beyond two turns; degrees? Nothing was converted" in caplog.text
     assert angles["observation.state"].values.shape == (1350, 31)
     assert angles.metadata["angle_unit"] == "rad"
     stated = open_dataset(folder / "subject01_and_arm26" / "subject01_walk1_ik.mot")[0]

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,9 @@ from invdyn.episodes.formats.motion_files import (
 from invdyn.episodes.formats.opensim_tables import Table, read_table, write_table
 from invdyn.episodes.signal import Kind, Signal
 
-__all__ = ["angle_unit", "matches", "open", "write"]
+__all__ = ["angle_unit", "coordinate_name", "matches", "not_radians", "open", "write"]
+
+log = logging.getLogger(__name__)
 
 ENDINGS = (".mot", ".sto")
 STATE, VELOCITY, OTHER = "observation.state", "observation.velocity", "observation.other"
@@ -100,6 +103,16 @@ def _groups(table: Table) -> list[_Group]:
     return first + list(found.values())
 
 
+def coordinate_name(label: str) -> str:
+    """The coordinate a column is about, without its path.
+
+    >>> coordinate_name("/jointset/ground_pelvis/pelvis_tilt/value"), coordinate_name("knee_angle_r")
+    ('pelvis_tilt', 'knee_angle_r')
+    """
+    parts = label.split("/")
+    return parts[-2] if len(parts) > 2 and parts[-1] in ("value", "speed") else label
+
+
 def angle_unit(table: Table, path: Path | str, units: str | None = None) -> str:
     """`deg` or `rad`: what the file says of its rotations, or what the caller says where it does not.
 
@@ -129,6 +142,14 @@ def angle_unit(table: Table, path: Path | str, units: str | None = None) -> str:
             remedy="Leave units=... out, or correct inDegrees in the file.",
         )
     return str(told or units)
+
+
+def not_radians(table: Table, names: Sequence[str]) -> list[str]:
+    """Which of these columns reach beyond two turns (4 pi), which no joint angle in rad does: degrees or lengths.
+
+    Programs that convert a table to radians leave coupled coordinates in degrees (`knee_angle_r_beta`).
+    """
+    return [n for n in names if np.nanmax(np.abs(table.columns([n])), initial=0.0) > 4 * np.pi]
 
 
 def open(  # noqa: A001 - every format module has `open`
@@ -165,6 +186,8 @@ def open(  # noqa: A001 - every format module has `open`
             groups = _groups(table)
             if any(g.signal in (STATE, VELOCITY) for g in groups):
                 metadata["angle_unit"] = angle_unit(table, file, units)
+                if metadata["angle_unit"] == "rad":
+                    _report(table, [n for g in groups if g.signal == STATE for n in g.columns], file)
             signals = [_signal(table, g, file, metadata.get("angle_unit"), rotations, nan) for g in groups]
             if rotations is not None and "angle_unit" in metadata:
                 metadata["angle_unit"] = "rad"
@@ -173,6 +196,16 @@ def open(  # noqa: A001 - every format module has `open`
         _known_rotations(rotations, table, file)
         recordings.append(Recording(file, signals, table.time, metadata))
     return as_dataset(path, recordings, fps, task)
+
+
+def _report(table: Table, names: Sequence[str], file: Path) -> None:
+    found = not_radians(table, names)
+    if found:
+        log.warning(
+            "%s: rotations are said to be in rad, but %s reach beyond two turns; degrees? Nothing was converted.",
+            file,
+            ", ".join(found[:5]),
+        )
 
 
 def _known_rotations(rotations: Sequence[str] | None, table: Table, file: Path) -> None:
