@@ -30,7 +30,7 @@ TOGETHER, SINGLY, LAST = (
     6,
     20,
     200,
-)  # rounds: all wrong faces at once; then the worst contact's; after the interior point
+)  # rounds: all wrong faces at once; then each frame's worst; after the interior point
 OUTSIDE, PULLED = 1e-9, 2e-14  # how far forces and multipliers may miss their conditions, for a load scaled to one
 
 
@@ -124,13 +124,13 @@ def _solve(problem: ConeProblem) -> tuple[Tensor, int, int]:
     lifted = ~problem.closed
     if problem.together:  # from the faces of each frame alone
         apart = ConeProblem(problem.a, problem.b, problem.half, problem.closed, problem.eps, 0.0)
-        side, lifted, _, _, _ = _exchange(apart, side, lifted, TOGETHER)
-    _, _, force, wrong, rounds = _exchange(problem, side, lifted, TOGETHER if problem.together else TOGETHER + SINGLY)
+        side, lifted, _, _, _ = _exchange(apart, side, lifted, TOGETHER, 0)
+    _, _, force, wrong, rounds = _exchange(problem, side, lifted, TOGETHER, SINGLY)
     if not bool(wrong.any()):
         return force, rounds, 0
     stuck = torch.arange(len(force), device=force.device) if problem.together else wrong.any(-1).nonzero()[:, 0]
     rest = problem if problem.together else problem.take(stuck)
-    _, _, force[stuck], wrong, more = _exchange(rest, *interior_point(rest), LAST)
+    _, _, force[stuck], wrong, more = _exchange(rest, *interior_point(rest), 0, LAST)
     if bool(wrong.any()):
         raise SignalError(
             f"contact forces: frame {int(stuck[wrong.any(-1).nonzero()[0, 0]])} has no clear set of sliding contacts. "
@@ -140,9 +140,11 @@ def _solve(problem: ConeProblem) -> tuple[Tensor, int, int]:
 
 
 def _exchange(
-    problem: ConeProblem, side: Tensor, lifted: Tensor, rounds: int
+    problem: ConeProblem, side: Tensor, lifted: Tensor, together: int, singly: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
-    """Exchange faces until all are right: faces, contacts at rest, forces, [T, k] what is still wrong, rounds used.
+    """Exchange faces, all at once for some rounds, then each frame's worst contact: until all are right.
+
+    Returns faces, contacts at rest, forces, [T, k] what is still wrong, and rounds used.
 
     Frames that are problems of their own leave once they are right.
     """
@@ -151,12 +153,12 @@ def _exchange(
     wrong = torch.zeros_like(lifted)
     here = torch.arange(len(side), device=side.device)
     part = problem
-    for turn in range(1, rounds + 1):
+    for turn in range(1, together + singly + 1):
         found = part.on_faces(side[here], lifted[here])
         force[here] = found
-        worst, new_side, new_lifted = _pivot(part, found, side[here], lifted[here], turn > TOGETHER)
+        worst, new_side, new_lifted = _pivot(part, found, side[here], lifted[here], turn > together)
         wrong[here] = worst
-        if not bool(worst.any()) or turn == rounds:
+        if not bool(worst.any()) or turn == together + singly:
             break
         side[here], lifted[here] = new_side, new_lifted
         if not problem.together:
@@ -168,7 +170,7 @@ def _exchange(
 def _pivot(
     problem: ConeProblem, f: Tensor, side: Tensor, lifted: Tensor, singly: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """[T, k] contacts that miss optimality, and the faces to try next (`singly`: only each problem's worst changes)."""
+    """[T, k] contacts that miss optimality, and the faces to try next (`singly`: only each frame's worst changes)."""
     gradient = problem.hessian(f) - problem.linear()
     flat, up = f[..., :2], f[..., 2:]
     free, held = (side == 0) & ~lifted[..., None], (side != 0) & ~lifted[..., None]
@@ -179,7 +181,7 @@ def _pivot(
     rise = torch.where(lifted & problem.closed, lift, 0.0) / PULLED
     worst = torch.cat([over, pull, sink[..., None], rise[..., None]], dim=-1).amax(-1)
     wrong = worst > 1
-    turned = wrong & (worst == problem.each(worst, "max")) if singly else wrong
+    turned = wrong & (worst == worst.amax(1, keepdim=True)) if singly else wrong
     out, let = (over > 1) & turned[..., None], (pull > 1) & turned[..., None]
     sunk, rises = (sink > 1) & turned, (rise > 1) & turned
     side = torch.where(out, torch.sign(flat), torch.where(let, 0.0, side))
