@@ -15,6 +15,7 @@ taken together (generalised least squares), so that no large number stands for "
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import comb, factorial
 
 import numpy as np
@@ -26,11 +27,13 @@ UNCOUNTED = 6  # measurements the likelihood leaves out, so that it compares ord
 SETTLED = 1e-11  # relative change of a covariance over a step below which it stands still (our choice)
 
 
+@lru_cache(maxsize=256)
 def transition(d: float, order: int) -> Float[np.ndarray, "m m"]:
-    """State after d without noise: Taylor's series."""
+    """State after d without noise: Taylor's series. Kept for regular clocks: not to be written to; so is the next."""
     return np.array([[d ** (j - i) / factorial(j - i) if j >= i else 0.0 for j in range(order)] for i in range(order)])
 
 
+@lru_cache(maxsize=256)
 def diffusion(d: float, order: int) -> Float[np.ndarray, "m m"]:
     """Covariance that unit white noise in the m-th derivative adds over d."""
     up = range(order - 1, -1, -1)  # integrations between the noise and each component
