@@ -148,6 +148,7 @@ class Coordinate:
         velocity, effort: their limits (rad/s or m/s; N m or N).
         armature: rotor inertia on the joint side, kg m^2 or kg.
         damping, friction: viscous (per rad/s or m/s) and Coulomb (N m or N).
+        stiffness, rest: of a spring to the position `rest` (rad or m): force = -stiffness (q - rest).
     """
 
     name: str
@@ -159,11 +160,13 @@ class Coordinate:
     armature: float = 0.0
     damping: float = 0.0
     friction: float = 0.0
+    stiffness: float = 0.0
+    rest: float = 0.0
 
 
 @dataclass(frozen=True)
 class Site:
-    """A named frame on a body (a link merged by a fixed joint, a marker, a contact point)."""
+    """A named frame on a body, -1 the world (a link merged by a fixed joint, a marker, a contact point)."""
 
     name: str
     body: int
@@ -298,6 +301,8 @@ class BodyModel:
     def with_payload(self, site: str, inertia: Inertia) -> BodyModel:
         """The same tree with a load fixed in a named frame."""
         at = self.site(site)
+        if at.body < 0:
+            raise ConfigError(f"model {self.name!r}: frame {site!r} is fixed to the world, which carries no payload.")
         bodies = list(self.bodies)
         bodies[at.body] = replace(bodies[at.body], inertia=bodies[at.body].inertia.plus(inertia.moved(at.placement)))
         return replace(self, bodies=tuple(bodies))
