@@ -1,0 +1,389 @@
+"""URDF: robots as links and joints (https://wiki.ros.org/urdf/XML), read by hand to keep line numbers.
+
+Joints are numbered depth first, children in the order of their joints' names, as Pinocchio does. Unlike there, a
+continuous joint is one angle, mimic joints follow their master unless told and have no numbers of their own (their
+losses are felt at the master), and a planar joint has two displacements and an angle. As there, a root link that is fixed to the world weighs nothing.
+
+What enters no equation of motion is skipped: visual, collision, material, transmission, gazebo, sensor and the like.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from invdyn.bodies.drive import Drive
+from invdyn.bodies.merging import WORLD, Assembly, free_coordinates
+from invdyn.bodies.model import BodyModel, Coordinate, Inertia, Joint, Placement
+from invdyn.bodies.xml_reading import XmlDocument, named, quoted, read_xml
+from invdyn.errors import ConfigError, FormatError
+
+__all__ = ["ROOTS", "read_urdf"]
+
+Root = Literal["fixed", "free", "planar"]
+ROOTS = ("fixed", "free", "planar")
+KINDS = ("revolute", "continuous", "prismatic", "fixed", "floating", "planar")
+IN_ROBOT = (
+    *("material", "transmission", "gazebo", "sensor", "ros2_control", "disable_collisions", "loop_joint"),
+    *("mujoco", "drake", "safety_controller", "joint_properties", "group", "version", "author"),
+)
+IN_LINK = (
+    *("visual", "collision", "sensor", "gazebo", "material", "contact", "self_filter", "collision_checking"),
+    *("origin", "kinematic", "gravity", "surface"),  # no URDF, but written by exporters; no parser reads them
+)
+IN_JOINT = ("calibration", "safety_controller", "hardwareInterface", "gazebo", "sensor")
+MOST_LINKS = 10_000
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """A joint as the file has it."""
+
+    name: str
+    kind: str
+    parent: str
+    child: str
+    placement: Placement
+    axis: tuple[float, float, float]
+    coordinate: Coordinate
+    mimic: tuple[str, float, float] | None  # master, multiplier, offset
+    element: Any
+
+
+def read_urdf(path: Path | str, root: Root = "fixed", mimic: bool = True) -> BodyModel:
+    """A robot from a URDF file.
+
+    Args:
+        path: of the file.
+        root: how the root link stands in the world: fixed; free (coordinates root.tx, .ty, .tz, .rx, .ry, .rz);
+            planar in the world's x-y plane (root.tx, root.ty, root.rz).
+        mimic: whether mimic joints follow their master. False makes them joints of their own, as
+            `pinocchio.buildModelFromUrdf` does unless told.
+
+    Returns:
+        The model; links merged by fixed joints are sites.
+
+    Raises:
+        FormatError: no URDF, an unknown element, numbers that cannot be; links that do not form one tree.
+        ConfigError: an unknown root.
+        MissingExtraError: lxml is not installed.
+    """
+    document = read_xml(path, remedy="Correct the URDF file.")
+    return urdf_model(document, root, mimic)
+
+
+def urdf_model(document: XmlDocument, root: Root = "fixed", mimic: bool = True) -> BodyModel:
+    """As `read_urdf`, from a parsed document."""
+    if root not in ROOTS:
+        raise ConfigError(f"root={root!r}: expected one of {', '.join(ROOTS)}. Correct root=.")
+    robot = document.root
+    if robot.tag != "robot":
+        raise document.error(robot, f"root element {quoted(robot.tag)}", "<robot>", "Pass a URDF file.")
+    for element in robot.iter():
+        if isinstance(element.tag, str) and element.tag.startswith("{http://www.ros.org/wiki/xacro}"):
+            raise document.error(element, "a xacro macro", "plain URDF", "Expand it first: xacro FILE > robot.urdf.")
+    found = document.sort(robot, ("link", "joint"), IN_ROBOT)
+    links: dict[str, Any] = {}
+    for element in found["link"]:
+        name = document.attribute(element, "name")
+        if name in links:
+            raise document.error(element, f"link {quoted(name)} again", "every link once", "Rename one.")
+        links[name] = element
+    if not 0 < len(links) <= MOST_LINKS:
+        raise document.error(robot, f"{len(links)} links", f"1 to {MOST_LINKS}")
+    joints: dict[str, _Joint] = {}
+    for element in found["joint"]:
+        joint = _joint(document, element, mimic)
+        if joint.name in joints:
+            raise document.error(element, f"joint {quoted(joint.name)} again", "every joint once", "Rename one.")
+        joints[joint.name] = joint
+    top, order = _tree(document, links, joints)
+    return _assembled(document, root, top, links, order, joints)
+
+
+def _tree(document: XmlDocument, links: dict[str, Any], joints: dict[str, _Joint]) -> tuple[str, list[_Joint]]:
+    """The root link, and the joints depth first."""
+    below: dict[str, list[_Joint]] = {name: [] for name in links}
+    carried: set[str] = set()
+    for name in sorted(joints, key=str.encode):
+        joint = joints[name]
+        for end in (joint.parent, joint.child):
+            if end not in links:
+                raise document.error(
+                    joint.element, f"joint {quoted(name)} refers to link {quoted(end)}, which is not there", "a link"
+                )
+        if joint.child in carried:
+            raise document.error(
+                joint.element,
+                f"link {quoted(joint.child)} is the child of a second joint",
+                "a tree: one joint above each link",
+                "Cut the loop, and close it by a constraint of your own.",
+            )
+        carried.add(joint.child)
+        below[joint.parent].append(joint)
+    tops = [name for name in links if name not in carried]
+    if len(tops) != 1:
+        raise document.error(
+            document.root,
+            f"{len(tops)} links without a joint above them ({', '.join(map(quoted, tops[:3])) or 'a circle'})",
+            "one root link",
+            "Connect the links by joints into one tree.",
+        )
+    order: list[_Joint] = []
+    waiting = list(reversed(below[tops[0]]))
+    while waiting:
+        joint = waiting.pop()
+        order.append(joint)
+        waiting.extend(reversed(below[joint.child]))
+    if len(order) < len(joints):
+        lost = next(j for j in joints.values() if j not in order)
+        raise document.error(lost.element, f"joint {quoted(lost.name)} hangs in a circle", "a tree")
+    return tops[0], order
+
+
+class _Numbers:
+    """Position and velocity numbers given out so far."""
+
+    def __init__(self) -> None:
+        self.nq = 0
+        self.coordinates: list[Coordinate] = []
+
+    def take(self, coordinates: tuple[Coordinate, ...], nq: int) -> tuple[int, int]:
+        """First position and velocity number of a joint."""
+        first = self.nq, len(self.coordinates)
+        self.nq += nq
+        self.coordinates.extend(coordinates)
+        return first
+
+
+def _assembled(
+    document: XmlDocument,
+    root: Root,
+    top: str,
+    links: dict[str, Any],
+    order: list[_Joint],
+    joints: dict[str, _Joint],
+) -> BodyModel:
+    """The model from what was read."""
+    parts, numbers = Assembly(), _Numbers()
+    inertia = _inertia(document, links[top])
+    if root == "fixed":
+        parts.weld(top, WORLD, Placement(), inertia)
+    elif root == "free":
+        q, v = numbers.take(free_coordinates("root"), 7)
+        parts.move(top, WORLD, Placement(), Joint("root", "free", q=q, v=v), inertia)
+    else:
+        _planar(parts, numbers, "root", top, WORLD, Placement(), (0.0, 0.0, 1.0), inertia)
+    first: dict[str, tuple[int, int]] = {}
+    for joint in order:
+        if joint.mimic is None and joint.kind in ("revolute", "continuous", "prismatic"):
+            first[joint.name] = -1, -1
+    driven: list[tuple[int, _Joint]] = []
+    for joint in order:
+        inertia = _inertia(document, links[joint.child])
+        place = (joint.child, joint.parent, joint.placement)
+        if joint.kind == "fixed":
+            parts.weld(*place, inertia)
+        elif joint.kind == "floating":
+            q, v = numbers.take(free_coordinates(joint.name), 7)
+            parts.move(*place, Joint(joint.name, "free", q=q, v=v), inertia)
+        elif joint.kind == "planar":
+            _planar(parts, numbers, joint.name, *place, joint.axis, inertia)
+        else:
+            kind: Literal["revolute", "prismatic"] = "prismatic" if joint.kind == "prismatic" else "revolute"
+            if joint.mimic is None:
+                q, v = first[joint.name] = numbers.take((joint.coordinate,), 1)
+            else:
+                q, v = -1, -1
+                driven.append((len(parts.bodies), joint))
+            parts.move(*place, Joint(joint.name, kind, joint.axis, q, v), inertia)
+    for index, joint in driven:
+        master, slope, offset = _master(document, joint, joints)
+        if master not in first:
+            raise document.error(
+                joint.element,
+                f"joint {quoted(joint.name)} mimics the {joints[master].kind} joint {quoted(master)}",
+                "a revolute, continuous or prismatic joint as its master",
+            )
+        q, v = first[master]
+        body = parts.bodies[index]
+        parts.bodies[index] = replace(body, joint=replace(body.joint, drive=Drive.linear(q, v, slope, offset)))
+        own, its = joint.coordinate, numbers.coordinates[v]
+        numbers.coordinates[v] = replace(
+            its, damping=its.damping + slope**2 * own.damping, friction=its.friction + abs(slope) * own.friction
+        )
+    return _checked(document, parts, numbers)
+
+
+def _checked(document: XmlDocument, parts: Assembly, numbers: _Numbers) -> BodyModel:
+    try:
+        return BodyModel(
+            name=document.root.get("name") or document.path.stem,
+            bodies=tuple(parts.bodies),
+            coordinates=tuple(numbers.coordinates),
+            nq=numbers.nq,
+            sites=tuple(parts.sites),
+            source=str(document.path),
+        )
+    except ConfigError as error:  # names that meet: root.tx of a joint called so
+        raise FormatError(f"{document.path}: {error}") from None
+
+
+def _planar(
+    parts: Assembly,
+    numbers: _Numbers,
+    name: str,
+    child: str,
+    parent: str,
+    placement: Placement,
+    normal: tuple[float, float, float],
+    inertia: Inertia,
+) -> None:
+    """Two displacements in the plane across `normal`, then a turn about it."""
+    z = np.asarray(normal)
+    x = np.eye(3)[0] - z * z[0] if abs(z[0]) < 0.9 else np.eye(3)[1] - z * z[1]
+    x /= np.linalg.norm(x)
+    for axis, along in (("tx", x), ("ty", np.cross(z, x))):
+        q, v = numbers.take((Coordinate(f"{name}.{axis}", rotational=False),), 1)
+        direction = Placement.of(translation=along).translation
+        parts.move(
+            f"{child}.{axis}", parent, placement, Joint(f"{name}.{axis}", "prismatic", direction, q, v), Inertia()
+        )
+        parent, placement = f"{child}.{axis}", Placement()
+    q, v = numbers.take((Coordinate(f"{name}.rz"),), 1)
+    parts.move(child, parent, placement, Joint(f"{name}.rz", "revolute", normal, q, v), inertia)
+
+
+def _master(document: XmlDocument, joint: _Joint, joints: dict[str, _Joint]) -> tuple[str, float, float]:
+    """The joint at the end of a chain of mimic joints, and displacement = slope * its + offset."""
+    slope, offset, seen, here = 1.0, 0.0, {joint.name}, joint
+    while here.mimic is not None:
+        name, multiplier, shift = here.mimic
+        if name not in joints:
+            raise document.error(
+                here.element, f"joint {quoted(here.name)} mimics joint {quoted(name)}, which is not there", "a joint"
+            )
+        if name in seen:
+            raise document.error(here.element, f"joint {quoted(here.name)} mimics itself", "another joint")
+        seen.add(name)
+        slope, offset, here = slope * multiplier, offset + slope * shift, joints[name]
+    return here.name, slope, offset
+
+
+def _joint(document: XmlDocument, element: Any, follow: bool) -> _Joint:
+    """A joint element, checked."""
+    name, kind = document.attribute(element, "name"), document.attribute(element, "type")
+    if kind not in KINDS:
+        raise document.error(element, f"joint {quoted(name)} has type {quoted(kind)}", f"one of {', '.join(KINDS)}")
+    known = ("parent", "child", "origin", "axis", "limit", "dynamics", "mimic")
+    parts = {tag: document.at_most_one(element, e) for tag, e in document.sort(element, known, IN_JOINT).items()}
+    for end in ("parent", "child"):
+        if parts[end] is None:
+            raise document.error(element, f"joint {quoted(name)} without <{end}>", f'<{end} link="..."/>')
+    axis = (1.0, 0.0, 0.0)  # the specification's default
+    if parts["axis"] is not None and kind not in ("fixed", "floating"):
+        axis = _axis(document, parts["axis"], name)
+    mimic = None
+    if parts["mimic"] is not None and follow and kind != "fixed":
+        if kind not in ("revolute", "continuous", "prismatic"):
+            raise document.error(parts["mimic"], f"the {kind} joint {quoted(name)} mimics another", "a one-dof joint")
+        mimic = (
+            document.attribute(parts["mimic"], "joint"),
+            document.attribute_number(parts["mimic"], "multiplier", 1.0),
+            document.attribute_number(parts["mimic"], "offset", 0.0),
+        )
+    return _Joint(
+        name,
+        kind,
+        document.attribute(parts["parent"], "link"),
+        document.attribute(parts["child"], "link"),
+        _origin(document, parts["origin"]),
+        axis,
+        _coordinate(document, name, kind, parts["limit"], parts["dynamics"]),
+        mimic,
+        element,
+    )
+
+
+def _coordinate(document: XmlDocument, name: str, kind: str, limit: Any, dynamics: Any) -> Coordinate:
+    """Limits and losses of a one-dof joint; without `limit` there are none (the specification asks for it)."""
+    told: dict[str, float] = {}
+    if limit is not None:
+        for key in ("velocity", "effort"):
+            if limit.get(key) is not None:
+                told[key] = _bound(document, limit, key)
+        if kind in ("revolute", "prismatic"):
+            told["lower"] = _bound(document, limit, "lower")
+            told["upper"] = _bound(document, limit, "upper")
+            if told["lower"] > told["upper"]:
+                raise document.error(limit, f"joint {quoted(name)} has lower > upper", "lower <= upper")
+    if dynamics is not None:
+        for key in ("damping", "friction"):
+            told[key] = document.attribute_number(dynamics, key, 0.0)
+            if told[key] < 0:
+                raise document.error(dynamics, f"joint {quoted(name)} has {key} {told[key]:g}", "0 or more")
+    return Coordinate(name, rotational=kind != "prismatic", **told)
+
+
+def _bound(document: XmlDocument, limit: Any, key: str) -> float:
+    """A limit, 0 by default as the specification says; endless where it is written as infinite or beyond 1e9."""
+    text = limit.get(key, "0").strip()
+    try:
+        value = float(text) if "_" not in text else math.nan
+    except ValueError:
+        value = math.nan
+    if abs(value) >= 1e9:
+        return math.copysign(math.inf, value)
+    return document.number(limit, text, f"limit {key}")
+
+
+def _axis(document: XmlDocument, element: Any, name: str) -> tuple[float, float, float]:
+    axis = np.asarray(document.attribute_numbers(element, "xyz", (1.0, 0.0, 0.0)))
+    length = float(np.linalg.norm(axis))
+    if length < 1e-6:
+        raise document.error(element, f"joint {quoted(name)} has the axis {axis.tolist()}", "a direction")
+    return Placement.of(translation=axis / length).translation
+
+
+def _origin(document: XmlDocument, element: Any) -> Placement:
+    """<origin xyz rpy>: turned about the fixed axes x, y, z by roll, pitch, yaw."""
+    if element is None:
+        return Placement()
+    xyz = document.attribute_numbers(element, "xyz", (0.0, 0.0, 0.0))
+    rpy = document.attribute_numbers(element, "rpy", (0.0, 0.0, 0.0))
+    (sr, sp, sy), (cr, cp, cy) = np.sin(rpy), np.cos(rpy)
+    rotation = [
+        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+        [-sp, cp * sr, cp * cr],
+    ]
+    return Placement.of(rotation, xyz)
+
+
+def _inertia(document: XmlDocument, link: Any) -> Inertia:
+    """<inertial>; a link without one weighs nothing."""
+    parts = document.sort(link, ("inertial",), IN_LINK)
+    element = document.at_most_one(link, parts["inertial"])
+    if element is None:
+        return Inertia()
+    inside = {
+        tag: document.at_most_one(element, e)
+        for tag, e in document.sort(element, ("origin", "mass", "inertia")).items()
+    }
+    if inside["mass"] is None:
+        raise document.error(element, f"<inertial> of {named(link)} without <mass>", '<mass value="..."/>')
+    mass = document.attribute_number(inside["mass"], "value")
+    about = np.zeros((3, 3))
+    if inside["inertia"] is not None:
+        for key in ("ixx", "ixy", "ixz", "iyy", "iyz", "izz"):
+            i, j = "xyz".index(key[1]), "xyz".index(key[2])
+            about[i, j] = about[j, i] = document.attribute_number(inside["inertia"], key, 0.0)
+    if mass < 0 or min(about.diagonal()) < -1e-9:  # exporters write rounding errors
+        what = f"mass {mass:g}" if mass < 0 else f"moments of inertia {about.diagonal().tolist()}"
+        raise document.error(element, f"{named(link)} has {what}", "0 or more")
+    origin = _origin(document, inside["origin"])
+    return Inertia.of(mass, (0.0, 0.0, 0.0), about).moved(origin)
