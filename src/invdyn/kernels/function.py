@@ -1,0 +1,126 @@
+"""`Function`: a program as a differentiable torch function; native code where it can be had, tensors elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+
+from invdyn.errors import ConfigError
+from invdyn.kernels.compiled import DTYPES, CompiledProgram
+from invdyn.kernels.compiler import CompileError, compiler
+from invdyn.kernels.derivative import jvp, vjp
+from invdyn.kernels.program import Program
+
+__all__ = ["BACKENDS", "Backend", "Function"]
+
+Backend = Literal["auto", "compiled", "eager"]
+BACKENDS: tuple[Backend, ...] = ("auto", "compiled", "eager")
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
+
+
+class Function:
+    """A program, callable on tensors [size, batch]; works with autograd (twice too), torch.func and vmap.
+
+    Args:
+        program: what to compute.
+        backend: `compiled` is native code (CPU, float32 and float64); `eager` runs operation by operation on any
+            device; `auto` compiles where it can and says once where it cannot.
+
+    Raises:
+        ConfigError: an unknown backend.
+        CompileError: `compiled` was asked for and there is no compiler, or the tensors are of another device or dtype.
+    """
+
+    def __init__(self, program: Program, backend: Backend = "auto") -> None:
+        if backend not in BACKENDS:
+            raise ConfigError(f"backend {backend!r} is none of {', '.join(BACKENDS)}.")
+        self.program, self.backend = program, backend
+        self.native = CompiledProgram(program)
+
+    def __call__(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Per output block [size, batch]."""
+        if self._native(tensors):
+            return tuple(_Native.apply(self, *tensors))
+        return self.program.evaluate(*tensors)
+
+    def run(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """The numbers alone, without a graph for derivatives."""
+        return self.native([x.detach() for x in tensors])
+
+    @cached_property
+    def vjp(self) -> Function:
+        """The reverse derivative; see `derivative.vjp`."""
+        return Function(vjp(self.program), self.backend)
+
+    @cached_property
+    def jvp(self) -> Function:
+        """The forward derivative; see `derivative.jvp`."""
+        return Function(jvp(self.program), self.backend)
+
+    def _native(self, tensors: Sequence[torch.Tensor]) -> bool:
+        """Whether native code runs these tensors."""
+        if self.backend == "eager":
+            return False
+        fits = all(x.device.type == "cpu" and x.dtype in DTYPES for x in tensors)
+        if fits and compiler() is not None:
+            return True
+        if self.backend == "compiled":
+            why = "no C compiler found; install gcc or clang" if fits else "native code runs float32 and float64 on CPU"
+            raise CompileError(f"{self.program.name}: {why}, or choose backend='eager'.")
+        if fits and "compiler" not in _told:
+            _told.add("compiler")
+            _log.warning("no C compiler found: programs run operation by operation, some 50 times slower. Install gcc.")
+        return False
+
+
+class _Native(torch.autograd.Function):
+    """Native code under autograd and torch.func: the traced derivatives are programs again."""
+
+    @staticmethod
+    def forward(function: Function, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return function.run(tensors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.function = inputs[0]
+        ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        function: Function = ctx.function
+        grads = function.vjp(*ctx.saved_tensors, *cotangents)
+        blocks = function.program.inputs
+        return None, *(g.sum(1) if b.uniform else g for b, g in zip(blocks, grads))
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        function: Function = ctx.function
+        given = [torch.zeros_like(x) if t is None else t for x, t in zip(ctx.saved_tensors, tangents)]
+        return function.jvp(*ctx.saved_tensors, *given)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], function: Function, *tensors: torch.Tensor) -> Any:
+        """The mapped axis becomes part of the batch, which the program has anyway."""
+        n, blocks, merged = info.batch_size, function.program.inputs, []
+        if any(b.uniform and d is not None for b, d in zip(blocks, in_dims[1:])):
+            columns = [_unmapped(x, d, i) for i in range(n) for x, d in zip(tensors, in_dims[1:])]
+            runs = [function(*columns[i * len(tensors) : (i + 1) * len(tensors)]) for i in range(n)]
+            return tuple(torch.stack(outs, 1) for outs in zip(*runs)), (1,) * len(runs[0])
+        for block, x, d in zip(blocks, tensors, in_dims[1:]):
+            if block.uniform:
+                merged.append(x)
+            else:
+                lifted = x.unsqueeze(1).expand(-1, n, -1) if d is None else x.movedim(d, 1)
+                merged.append(lifted.reshape(block.size, -1))
+        outs = function(*merged)
+        return tuple(y.reshape(y.shape[0], n, -1) for y in outs), (1,) * len(outs)
+
+
+def _unmapped(x: torch.Tensor, dim: int | None, i: int) -> torch.Tensor:
+    return x if dim is None else x.select(dim, i)
