@@ -1,8 +1,9 @@
 """URDF: robots as links and joints (https://wiki.ros.org/urdf/XML), read by hand to keep line numbers.
 
 Joints are numbered depth first, children in the order of their joints' names, as Pinocchio does. Unlike there, a
-continuous joint is one angle, mimic joints follow their master unless told and have no numbers of their own (their
-losses are felt at the master), and a planar joint has two displacements and an angle. As there, a root link that is fixed to the world weighs nothing.
+continuous joint is one angle, a planar joint has two displacements and an angle, and mimic joints follow their master
+unless told: they have no numbers of their own, and their losses are felt at the master. As there, a root link that is
+fixed to the world weighs nothing.
 
 What enters no equation of motion is skipped: visual, collision, material, transmission, gazebo, sensor and the like.
 """
@@ -179,9 +180,6 @@ def _assembled(
     else:
         _planar(parts, numbers, "root", top, WORLD, Placement(), (0.0, 0.0, 1.0), inertia)
     first: dict[str, tuple[int, int]] = {}
-    for joint in order:
-        if joint.mimic is None and joint.kind in ("revolute", "continuous", "prismatic"):
-            first[joint.name] = -1, -1
     driven: list[tuple[int, _Joint]] = []
     for joint in order:
         inertia = _inertia(document, links[joint.child])
