@@ -1,0 +1,14 @@
+"""Masses, inertias and friction from recorded motion and torque.
+
+| file | what | source |
+|---|---|---|
+| `equations.py` | `Equations`: a recording of any length, reduced to triangles | Golub and Van Loan, 5.2 |
+| `friction.py` | `Friction`: columns of what resists and of what the rotors add | Swevers et al. 2007 |
+| `base_parameters.py` | which combinations of the parameters torque can tell | Gautier 1991 |
+| `least_squares.py` | ordinary and weighted fits, their intervals | Gautier and Poignet 2001 |
+| `pseudo_inertia.py` | what a body can weigh: 4 x 4 pseudo-inertia, log-Cholesky, distances | Rucker and Wensing 2022 |
+| `feasible.py` | physically consistent fit as a semidefinite program | Wensing, Kim and Slotine 2018 |
+| `log_cholesky.py` | physically consistent fit without constraints | Rucker and Wensing 2022 |
+| `crossvalidation.py` | torque error on blocks of time left out | |
+| `replay.py` | torques and motion of the identified model beside the recorded ones | |
+"""
