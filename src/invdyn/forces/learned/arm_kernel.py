@@ -36,7 +36,7 @@ class ArmKernel(nn.Module):
         joints: n.
     """
 
-    def __init__(self, kind: KernelKind, joints: int) -> None:
+    def __init__(self, kind: str, joints: int) -> None:
         super().__init__()
         if kind not in get_args(KernelKind):
             raise unknown_name("kernel", kind, get_args(KernelKind))

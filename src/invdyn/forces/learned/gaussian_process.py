@@ -179,7 +179,9 @@ def _fit_joint(rows: TorqueRows, joint: int, config: ArmGPConfig) -> _Joint:
     )
 
 
-def _covariance(kernel: ArmKernel, log_noise: Tensor, x: Float64[Tensor, "rows inputs"]) -> Tensor:
+def _covariance(
+    kernel: ArmKernel, log_noise: Tensor, x: Float64[Tensor, "rows inputs"]
+) -> Float64[Tensor, "rows rows"]:
     return kernel(x, x) + torch.eye(len(x), dtype=x.dtype) * ((2 * log_noise).exp() + JITTER)
 
 

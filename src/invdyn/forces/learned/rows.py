@@ -13,6 +13,8 @@ from invdyn.errors import ConfigError, SignalError
 __all__ = ["LeftOut", "TorqueEstimate", "TorqueModel", "TorqueRows", "check_joints", "time_blocks"]
 
 Rows = Float64[np.ndarray, "rows joint"]
+Array = Float64[np.ndarray, "..."]
+"""[N, n], said by `TorqueRows` itself where it is not."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,16 @@ class TorqueRows:
         SignalError: arrays that do not fit together, motion that is not finite, an infinite torque, no row.
     """
 
-    q: Rows
-    qd: Rows
-    qdd: Rows
-    tau: Rows
+    q: Array
+    qd: Array
+    qdd: Array
+    tau: Array
     block: Int64[np.ndarray, " samples"]
 
     def __post_init__(self) -> None:
         told = {"q": self.q, "qd": self.qd, "qdd": self.qdd, "tau": self.tau}
         shapes = {name: array.shape for name, array in told.items()}
-        if len(set(shapes.values())) > 1 or len(self.block) != len(self.q):
+        if len(set(shapes.values())) > 1 or self.q.ndim != 2 or len(self.block) != len(self.q):
             raise SignalError(
                 f"torque rows: shapes {shapes} with {len(self.block)} block numbers; expected 4 x [N, n] and [N]."
             )
