@@ -1,9 +1,9 @@
-"""`Drive`: the displacement of a joint as a function of coordinates, as mimic joints and OpenSim's custom joints have it."""
+"""`Drive`: the displacement of a joint as a function of coordinates: mimic joints and the custom joints of OpenSim."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from invdyn.kernels.scalar import Scalar, add, mul, select
@@ -43,8 +43,8 @@ class Term:
         found = last
         for piece, knot, end in reversed(list(zip(pieces, self.knots, ends))):
             here = _polynomial(piece, add(x, -knot))
-            found = tuple(select(x, end, a, b) for a, b in zip(here, found))  # type: ignore[assignment]
-        return tuple(select(x, self.knots[0], a, b) for a, b in zip(first, found))  # type: ignore[return-value]
+            found = tuple(select(x, end, a, b) for a, b in zip(here, found))
+        return tuple(select(x, self.knots[0], a, b) for a, b in zip(first, found))
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ class Drive:
     @classmethod
     def constant(cls, value: float) -> Drive:
         return cls((Term(-1, -1, "polynomial", (float(value),)),))
+
+    def scaled(self, scale: float) -> Drive:
+        """scale * displacement."""
+        return Drive(tuple(replace(t, coefficients=tuple(scale * c for c in t.coefficients)) for t in self.terms))
 
     def displacement(self, q: Sequence[Scalar]) -> Scalar:
         """x(q)."""

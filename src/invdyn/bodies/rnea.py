@@ -1,4 +1,4 @@
-"""Recursive Newton-Euler: the generalised forces a motion needs (Luh, Walker & Paul 1980; Featherstone, RBDA 2008, 5.3)."""
+"""Recursive Newton-Euler: the generalised forces a motion needs (Luh, Walker & Paul 1980; Featherstone 2008, 5.3)."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def compiler() -> str | None:
 
 
 def cache_folder() -> Path:
-    """`INVDYN_CACHE`, else invdyn/ in the user's cache; made readable by the user alone, because code is run from it."""
+    """`INVDYN_CACHE`, else invdyn/ in the user's cache; for the user alone, because code is run from it."""
     base = os.environ.get("INVDYN_CACHE")
     folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "invdyn"
     kernels = folder / "kernels"

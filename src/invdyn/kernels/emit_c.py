@@ -37,6 +37,7 @@ _FORMS: dict[str, Callable[..., str]] = {
     "max": lambda a, b: f"vmax({a},{b})",
     "select": lambda a, b, x, y: f"pick({a}<{b},{x},{y})",
 }
+_ARGUMENTS = "(const T*restrict x,T*restrict y,const T*restrict u,V*restrict w)"
 _SCALAR_FIRST = {"add", "sub", "mul", "div"}  # operators that C broadcasts a constant over a vector for
 
 _RUN = r"""
@@ -133,14 +134,21 @@ def emit_c(program: Program, single: bool) -> str:
     block = max(64, min(1024, WORKSPACE // itemsize // max(rows, 1) // 64 * 64))
     sizes = [b.size for b in (*program.inputs, *program.outputs)]
     uniform = [int(b.uniform) for b in program.inputs]
+    constants = {
+        "INPUTS": len(program.inputs),
+        "OUTPUTS": len(program.outputs),
+        "BLOCK": block,
+        "WIDTH": block + 64 // itemsize,  # rows a cache line apart from a power of two
+        "ROWS": rows,
+        "UNIFORM": sum(b.size for b in program.inputs if b.uniform),
+        "SPILL": spills,
+    }
     head = [
         "#define SINGLE" if single else "",
         "#define _GNU_SOURCE",
         "#include <stdlib.h>",
         resources.files("invdyn.kernels").joinpath("vector_math.h").read_text(encoding="utf-8"),
-        f"enum {{ INPUTS = {len(program.inputs)}, OUTPUTS = {len(program.outputs)}, BLOCK = {block}, "
-        f"WIDTH = {block + 8 * 8 // itemsize}, ROWS = {rows}, UNIFORM = {sum(b.size for b in program.inputs if b.uniform)}, "
-        f"SPILL = {spills} }};",
+        f"enum {{ {', '.join(f'{k} = {n}' for k, n in constants.items())} }};",
         f"static const int SIZE[] = {{{', '.join(map(str, sizes))}}};",
         f"static const int IS_UNIFORM[] = {{{', '.join(map(str, [*uniform, 0]))}}};",
     ]
@@ -184,8 +192,7 @@ def _pieces(program: Program) -> tuple[str, int]:
         for i in rows
     ]
     calls = [f"piece{k}(x,y,u,w);" for k in range(len(chunks))]
-    arguments = "(const T*restrict x,T*restrict y,const T*restrict u,V*restrict w)"
-    last = "\n".join([f"static void program{arguments}{{", *rest, *calls, "}"])
+    last = "\n".join([f"static void program{_ARGUMENTS}{{", *rest, *calls, "}"])
     return "\n".join([*functions, last]), len(crossing)
 
 
@@ -198,9 +205,7 @@ def _piece(
     results: dict[int, list[int]],
 ) -> str:
     """One C function: a stretch of the program."""
-    lines = [
-        f"static __attribute__((noinline)) void piece{k}(const T*restrict x,T*restrict y,const T*restrict u,V*restrict w){{"
-    ]
+    lines = [f"static __attribute__((noinline)) void piece{k}{_ARGUMENTS}{{"]
     known: set[int] = set()
     pairs: set[int] = set()
 

@@ -124,7 +124,7 @@ class Program:
         """
         batch = self.check(tensors)
         rows: list[torch.Tensor] = []
-        for block, x in zip(self.inputs, tensors):
+        for x in tensors:
             rows += list(x.unbind(0))
         like = next((x for b, x in zip(self.inputs, tensors) if not b.uniform), tensors[0])
         values: list[Any] = []
@@ -204,7 +204,9 @@ def finish(
             needed[i] = 1
             if graph.ops[i] not in ("input", "const"):
                 stack += graph.args[i]
-    number, ops, args = [-1] * len(graph), [], []
+    number = [-1] * len(graph)
+    ops: list[str] = []
+    args: list[tuple[Any, ...]] = []
     for i, op in enumerate(graph.ops):
         if needed[i]:
             number[i] = len(ops)

@@ -183,6 +183,11 @@ def _pairwise(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
     return lambda a, b: function(*_as_tensors(a, b))
 
 
+def _less(a: Scalar, b: Scalar, yes: float = 1.0, no: float = 0.0) -> Scalar:
+    """`yes` where a < b, else `no`."""
+    return select(a, b, yes, no)
+
+
 def _atan2_partials(args: Sequence[Scalar], _: Scalar) -> Sequence[Scalar | None]:
     y, x = args
     scale = div(1.0, add(mul(x, x), mul(y, y)))
@@ -204,8 +209,8 @@ TABLE: dict[str, Operation] = {
     "atan2": Operation(math.atan2, _pairwise(torch.atan2), _atan2_partials, 16),
     "abs": Operation(abs, torch.abs, lambda x, r: (sign(x[0]),)),
     "sign": Operation(lambda a: float((a > 0) - (a < 0)), torch.sign, lambda x, r: (None,)),
-    "min": Operation(min, _pairwise(torch.minimum), lambda x, r: (select(x[0], x[1], 1.0, 0.0), select(x[0], x[1], 0.0, 1.0))),
-    "max": Operation(max, _pairwise(torch.maximum), lambda x, r: (select(x[0], x[1], 0.0, 1.0), select(x[0], x[1], 1.0, 0.0))),
+    "min": Operation(min, _pairwise(torch.minimum), lambda x, r: (_less(x[0], x[1]), _less(x[0], x[1], 0.0, 1.0))),
+    "max": Operation(max, _pairwise(torch.maximum), lambda x, r: (_less(x[0], x[1], 0.0, 1.0), _less(x[0], x[1]))),
     "select": Operation(
         _select,
         _select_tensor,
