@@ -50,6 +50,7 @@ class Assembly:
         joint: Joint,
         inertia: Inertia,
         offset: Placement = AT_ORIGIN,
+        named: bool = True,
     ) -> None:
         """A link carried by a joint.
 
@@ -60,13 +61,14 @@ class Assembly:
             inertia: in the link's frame.
             offset: of the link's frame in the joint's moved frame, which is the body's; if there is one, the link's
                 frame is kept as a site called like the link, and the body is called `<link>.body`.
+            named: False for a link that only stands between two joints and needs no site.
         """
         body, outer = self.at[parent]
         index = len(self.bodies)
         name = link if offset == AT_ORIGIN else f"{link}.body"
         self.bodies.append(Body(name, body, joint, outer.then(placement), inertia.moved(offset)))
         self.at[link] = index, offset
-        if name != link:
+        if named and name != link:
             self.sites.append(Site(link, index, offset))
 
 

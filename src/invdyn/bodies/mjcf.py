@@ -84,7 +84,7 @@ def model_of_mujoco(mj: Any, ignore: Collection[str] = (), document: XmlDocument
                 if mj.dof_armature[joint.v : joint.v + 6].any():
                     raise _refusal(source, document, "joint", joints[j], "armature on a free joint", None)
             link = links[i] if last else f"{links[i]}.{joints[j]}"
-            parts.move(link, parent, placement.then(before), joint, inertia if last else Inertia(), after)
+            parts.move(link, parent, placement.then(before), joint, inertia if last else Inertia(), after, named=last)
             parent, placement = link, NO_PLACEMENT
             for k, coordinate in enumerate(_coordinates(mj, j, joints[j], joint)):
                 coordinates[joint.v + k] = coordinate
@@ -165,6 +165,7 @@ def _coordinates(mj: Any, j: int, name: str, joint: Joint) -> Iterator[Coordinat
         plain = tuple(Coordinate(f"{name}.{axis}") for axis in ("rx", "ry", "rz"))
     else:
         lower, upper = mj.jnt_range[j] if mj.jnt_limited[j] else (-np.inf, np.inf)
+        lower, upper = (np.copysign(np.inf, x) if abs(x) >= 1e9 else x for x in (lower, upper))
         effort = float(max(abs(mj.jnt_actfrcrange[j]))) if mj.jnt_actfrclimited[j] else np.inf
         plain = (
             Coordinate(

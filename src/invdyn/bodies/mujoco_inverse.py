@@ -68,7 +68,7 @@ def recorded_torques(
     if discrete and int(model.opt.integrator) == int(mujoco.mjtIntegrator.mjINT_RK4):
         raise ConfigError(
             "the model's integrator is RK4, whose step has no inverse; expected Euler, implicit or implicitfast. "
-            'Record with integrator="implicitfast", or pass discrete=False and expect errors with stiff damping and contacts.'
+            'Record with integrator="implicitfast", or pass discrete=False and expect errors.'
         )
     data = mujoco.MjData(model)
     steps = len(qpos) - 1

@@ -308,13 +308,17 @@ def _joint(document: XmlDocument, element: Any, follow: bool) -> _Joint:
 
 
 def _coordinate(document: XmlDocument, name: str, kind: str, limit: Any, dynamics: Any) -> Coordinate:
-    """Limits and losses of a one-dof joint; without `limit` there are none (the specification asks for it)."""
+    """Limits and losses of a one-dof joint.
+
+    Without lower and upper there are no limits: the specification's default, 0 and 0, would hold the joint, and the
+    robots that leave them out mean wheels.
+    """
     told: dict[str, float] = {}
     if limit is not None:
         for key in ("velocity", "effort"):
             if limit.get(key) is not None:
                 told[key] = _bound(document, limit, key)
-        if kind in ("revolute", "prismatic"):
+        if kind in ("revolute", "prismatic") and (limit.get("lower") or limit.get("upper")):
             told["lower"] = _bound(document, limit, "lower")
             told["upper"] = _bound(document, limit, "upper")
             if told["lower"] > told["upper"]:
