@@ -5,4 +5,10 @@
 | `scalar.py` | arithmetic on floats, tensors or symbols; constants fold |
 | `algebra.py` | vectors and matrices as lists of scalars |
 | `graph.py` | `Graph`, `Symbol`: the program as it is traced; equal expressions are one node |
+| `program.py` | `trace`, `Program`: the finished program; runs on tensors operation by operation |
+| `derivative.py` | `vjp`, `jvp`, `jacobian`: derivatives of a program are programs |
+| `emit_c.py`, `vector_math.h` | a program as C on vectors, over blocks of the batch, on threads |
+| `compiler.py` | the system's compiler, and a cache on disk by content |
+| `compiled.py` | `CompiledProgram`: native code on tensors of any layout |
+| `function.py` | `Function`: a program under autograd, torch.func and vmap |
 """
