@@ -20,6 +20,7 @@ from invdyn.forces.learned.network import NetworkConfig, fit_network
 from invdyn.forces.learned.ridge import fit_kernel_ridge, fit_linear
 from invdyn.forces.learned.rigid_body import fit_rigid_body, fit_semiparametric
 from invdyn.forces.learned.rows import TorqueRows, time_blocks
+from invdyn.forces.learned.stacking import stack, stack_left_out
 from invdyn.verify.metrics.regression import fvu
 
 # A two-link arm in a vertical plane, angles from hanging down, the second relative to the first: I1 + m2 l1^2 (kg m^2),
@@ -242,6 +243,26 @@ def test_intervals_cover_as_often_as_they_say() -> None:
             found = calibrate_torques(left, level=level).coverage(new, estimate)
             # Two joints, 250 scores: the standard deviation of the coverage is about 0.02.
             np.testing.assert_allclose(found, level, atol=0.06)
+
+
+def test_stack_is_at_least_as_good_as_its_best_at_left_out_rows() -> None:
+    rows = arm(200, 19, noise=0.5)
+    left = [leave_out(fit, rows, folds=10) for fit in (fit_linear, fit_kernel_ridge)]
+    models = [fit_linear(rows), fit_kernel_ridge(rows)]
+    found = stack(models, left)
+    assert (found.weights >= 0).all()
+    np.testing.assert_allclose(found.weights.sum(0), 1)
+    for j, part in enumerate(stack_left_out(left, found.weights)):
+        errors = [((parts[j].mean - part.truth) ** 2).sum() for parts in left]
+        mine = ((part.mean - part.truth) ** 2).sum()
+        assert mine <= min(errors) * (1 + 1e-9)
+        # A parabola in the one free weight: its lowest point in closed form, kept within [0, 1].
+        off, step = left[1][j].mean - part.truth, left[0][j].mean - left[1][j].mean
+        best = np.clip(-(off @ step) / (step @ step), 0, 1)
+        assert found.weights[0, j] == pytest.approx(best, abs=1e-6)
+    told = [m.predict(rows) for m in models]
+    want = sum(w * t.mean for w, t in zip(found.weights, told))
+    np.testing.assert_allclose(found.predict(rows).mean, want)
 
 
 def sarcos(folder: Path) -> tuple[TorqueRows, TorqueRows]:

@@ -17,6 +17,7 @@ from invdyn.forces.learned.network import NetworkConfig, fit_network
 from invdyn.forces.learned.ridge import fit_kernel_ridge, fit_linear
 from invdyn.forces.learned.rigid_body import fit_rigid_body
 from invdyn.forces.learned.rows import TorqueEstimate, TorqueRows, time_blocks
+from invdyn.forces.learned.stacking import stack, stacking_weights
 from invdyn.training import TrainerConfig
 
 
@@ -81,6 +82,13 @@ CASES: list[tuple[Callable[[], object], type[InvdynError], tuple[str, ...]]] = [
     (lambda: fit_rigid_body(rows(), regressor((2, 5)), passes=0), ConfigError, ("passes=0", "expected passes >= 1")),
     (lambda: fit_rigid_body(rows(), regressor((2, 5)), cut=1.0), ConfigError, ("cut=1.0", "0 < cut < 1")),
     (lambda: leave_out(fit_linear, rows(), folds=11), ConfigError, ("11 folds of 10", "between 2 and 10")),
+    (lambda: stacking_weights([]), ConfigError, ("no model", "at least one")),
+    (
+        lambda: stacking_weights([leave_out(fit_linear, rows(count), folds=5) for count in (40, 39)]),
+        SignalError,
+        ("model 2 was left out on other rows than model 1", "same rows"),
+    ),
+    (lambda: stack([fit_linear(rows())], []), ConfigError, ("1 models and 0 sets", "give as many")),
     (
         lambda: calibrate_torques(leave_out(fit_linear, rows(blocks=8), folds=4)),
         ConfigError,

@@ -10,5 +10,6 @@
 | `network.py` | pure network | |
 | `lagrangian.py` | Deep Lagrangian network with friction | Lutter, Ritter and Peters 2019 |
 | `rigid_body.py` | least squares on a regressor; a learned residual on top | Nguyen-Tuong and Peters 2010 |
+| `stacking.py` | models weighed by how they do at rows left out | Breiman 1996 |
 | `intervals.py` | conformal intervals, blocks of the recording left out | Vovk et al. 2005 |
 """
