@@ -1,7 +1,8 @@
 """MJCF written from a `BodyModel`: rigid bodies, joints, springs and losses, frames, motors; no geometry.
 
 Massless bodies with one child, which MuJoCo does not take, become several joints of one body, as composite joints are
-in MuJoCo; a body called world is written as world.body. qpos0 is zero, so that q is the same there but for the order of quaternions (`mujoco_convention`).
+in MuJoCo; a body called world is written as world.body. qpos0 is zero, so that q is the same there but for the order of
+quaternions (`mujoco_convention`).
 """
 
 from __future__ import annotations
