@@ -247,8 +247,8 @@ def _check(
         raise ConfigError(f"inverse kinematics of {model.name!r}: {what}. Give targets and something that may move.")
     if len(set(lengths)) > 1 or not lengths[0]:
         raise SignalError(
-            f"inverse kinematics: {lengths[0]} steps of points, {lengths[-1]} of frames; expected as many, at least one. "
-            "Cut them to the same steps."
+            f"inverse kinematics: {lengths[0]} steps of points, {lengths[-1]} of frames; expected as many, at least "
+            "one. Cut them to the same steps."
         )
     if rest_weight < 0 or starts < 0:
         raise ConfigError(f"inverse kinematics: rest_weight={rest_weight:g}, starts={starts}; expected 0 or more.")
