@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from invdyn.bodies.joints import body_placement, joint_motion, motion_columns
-from invdyn.bodies.model import Body, BodyModel
+from invdyn.bodies.model import Body, BodyModel, Inertia
 from invdyn.kernels.algebra import Matrix, Vector, cross, dot, matvec, scale, transpose, vadd, vsub, zeros
 from invdyn.kernels.scalar import Scalar, add, mul, neg, sub
 
 __all__ = ["BodyMotion", "inertial_wrench", "moved_on", "rnea"]
+
+
+Matter = tuple[Scalar, Vector, Matrix]
+"""Mass, mass times centre, second moments."""
 
 
 @dataclass
@@ -59,8 +65,7 @@ def rnea(
         body = model.bodies[i]
         rotation, p = body_placement(body, q)
         motion = moved_on(body, rotation, p, parent, q, v, a)
-        pi = body_parameters(body) if inertias is None else list(inertias[10 * i : 10 * i + 10])
-        force, moment = inertial_wrench(pi, motion)
+        force, moment = wrench_of(matter[i], motion)
         if wrenches is not None:
             force = vsub(force, list(wrenches[6 * i : 6 * i + 3]))
             moment = vsub(moment, list(wrenches[6 * i + 3 : 6 * i + 6]))
@@ -72,6 +77,10 @@ def rnea(
         on_parent = matvec(rotation, force)
         return on_parent, vadd(matvec(rotation, moment), cross(p, on_parent))
 
+    if inertias is None:
+        matter = [_constant_matter(j) for j in regrouped(model)]
+    else:
+        matter = [second_moments(list(inertias[10 * i : 10 * i + 10])) for i in range(len(model.bodies))]
     world = at_rest(model, gravity)
     for root in model.children[-1]:
         visit(root, world)
@@ -117,19 +126,27 @@ def turning_matrix(w: Vector, dw: Vector) -> Matrix:
 
 
 def inertial_wrench(parameters: Vector, motion: BodyMotion) -> tuple[Vector, Vector]:
-    """Force and moment about the origin that move a body so; linear in its ten parameters.
+    """Force, and moment about the origin, that move a body of ten parameters so; linear in them."""
+    return wrench_of(second_moments(parameters), motion)
 
-    With S = integral of r r^T dm = tr(I)/2 - I the moment is integral of r x (B r) dm, the skew part of B S.
-    """
-    mass, h, inertia = parameters[0], list(parameters[1:4]), list(parameters[4:10])
-    force = vadd(scale(mass, motion.a), matvec(motion.b, h))
-    xx, xy, yy, xz, yz, zz = inertia
+
+def second_moments(parameters: Vector) -> Matter:
+    """(m, m c, S) of the ten parameters, with S = integral of r r^T dm = tr(I)/2 - I."""
+    mass, h = parameters[0], list(parameters[1:4])
+    xx, xy, yy, xz, yz, zz = parameters[4:10]
     half = mul(0.5, add(add(xx, yy), zz))
     second = [
         [sub(half, xx), neg(xy), neg(xz)],
         [neg(xy), sub(half, yy), neg(yz)],
         [neg(xz), neg(yz), sub(half, zz)],
     ]
+    return mass, h, second
+
+
+def wrench_of(matter: Matter, motion: BodyMotion) -> tuple[Vector, Vector]:
+    """Force m a + B h and moment integral of r x (B r) dm + h x a: the skew part of B S is the integral."""
+    mass, h, second = matter
+    force = vadd(scale(mass, motion.a), matvec(motion.b, h))
 
     def product(i: int, j: int) -> Scalar:
         return dot(motion.b[i], second[j])
@@ -140,6 +157,56 @@ def inertial_wrench(parameters: Vector, motion: BodyMotion) -> tuple[Vector, Vec
         sub(product(1, 0), product(0, 1)),
     ]
     return force, vadd(skewed, cross(h, motion.a))
+
+
+def regrouped(model: BodyModel) -> list[np.ndarray]:
+    """Pseudo-inertias [[S, h], [h^T, m]] that need the least arithmetic for the same generalised forces.
+
+    Matter spread along the axis of a revolute joint (m, h along the axis, S along the axis) is at rest in the parent as
+    well, so it is counted there; so is the mass at the centre of a spherical joint, and the S of a body that only
+    slides (Khalil & Kleinfinger 1987 regroup the same parameters). What reaches the world vanishes.
+    """
+    pseudo = [pseudo_inertia(b.inertia) for b in model.bodies]
+    for i in reversed(range(len(model.bodies))):
+        body = model.bodies[i]
+        keep = _at_rest_in_parent(body)
+        if keep is None:
+            continue
+        part = np.where(keep, pseudo[i], 0.0)
+        pseudo[i] = np.where(keep, 0.0, pseudo[i])
+        if body.parent >= 0:
+            to = np.eye(4)
+            to[:3, :3], to[:3, 3] = body.placement.rotation, body.placement.translation
+            pseudo[body.parent] = pseudo[body.parent] + to @ part @ to.T
+    return pseudo
+
+
+def pseudo_inertia(inertia: Inertia) -> np.ndarray:
+    """[[S, m c], [m c^T, m]], [4, 4] (Wensing, Kim & Slotine 2017)."""
+    mass, h, second = second_moments([float(x) for x in inertia.parameters])
+    return np.block([[np.array(second), np.array(h)[:, None]], [np.array(h)[None], np.array([[mass]])]])
+
+
+def _at_rest_in_parent(body: Body) -> np.ndarray | None:
+    """Entries of a pseudo-inertia that the joint leaves at rest in its parent; None: none, or not as entries."""
+    kind, keep = body.joint.kind, np.zeros((4, 4), bool)
+    if kind == "revolute":
+        axis = np.flatnonzero(np.asarray(body.joint.axis))
+        if len(axis) != 1:
+            return None
+        line = [int(axis[0]), 3]
+        keep[np.ix_(line, line)] = True
+    elif kind == "spherical":
+        keep[3, 3] = True
+    elif kind == "prismatic":
+        keep[:3, :3] = True
+    else:
+        return None
+    return keep
+
+
+def _constant_matter(pseudo: np.ndarray) -> Matter:
+    return float(pseudo[3, 3]), [float(x) for x in pseudo[:3, 3]], [[float(x) for x in row] for row in pseudo[:3, :3]]
 
 
 def body_parameters(body: Body) -> Vector:

@@ -1,9 +1,9 @@
 """A `Program` as C: straight-line code on vectors, over blocks of the batch, on threads.
 
-The batch is worked through in blocks whose numbers fit the cache: rows of a large batch lie far apart in memory, often
-at distances the cache maps onto itself. Each block is copied (and, for batch-first arrays, turned) into a compact
-workspace, computed there, and copied out. Long programs are cut into pieces, because compilers slow down on long
-functions; what one piece leaves for the next stands in the workspace.
+`vector_math.h` holds the elementary functions, `batches.h` the way through the batch: blocks that fit the cache, turned
+into vectors, on threads. Long programs are cut into pieces, because compilers slow down on long functions; what one
+piece leaves for the next stands in the workspace. Sines and cosines of inputs are computed before all else, so that no
+piece calls a function, which would send every vector register to memory.
 """
 
 from __future__ import annotations
@@ -40,87 +40,6 @@ _FORMS: dict[str, Callable[..., str]] = {
 _ARGUMENTS = "(const T*restrict x,T*restrict y,const T*restrict u,V*restrict w)"
 _SCALAR_FIRST = {"add", "sub", "mul", "div"}  # operators that C broadcasts a constant over a vector for
 
-_RUN = r"""
-typedef struct {
-    const T *const *in;
-    T *const *out;
-    const ptrdiff_t *layout; /* per block: step between rows, step between samples */
-    size_t start, stop;
-} Job;
-
-static void gather(T *to, const T *from, ptrdiff_t row, ptrdiff_t sample, size_t rows, size_t n) {
-    if (sample == 1)
-        for (size_t i = 0; i < rows; i++) memcpy(to + i * WIDTH, from + (ptrdiff_t)i * row, n * sizeof(T));
-    else
-        for (size_t i = 0; i < rows; i++)
-            for (size_t j = 0; j < n; j++) to[i * WIDTH + j] = from[(ptrdiff_t)i * row + (ptrdiff_t)j * sample];
-    if (n % LANES) /* the last vector repeats the last sample: no lane computes on rubbish */
-        for (size_t i = 0; i < rows; i++)
-            for (size_t j = n; j % LANES; j++) to[i * WIDTH + j] = to[i * WIDTH + n - 1];
-}
-
-static void scatter(T *to, const T *from, ptrdiff_t row, ptrdiff_t sample, size_t rows, size_t n) {
-    if (sample == 1)
-        for (size_t i = 0; i < rows; i++) memcpy(to + (ptrdiff_t)i * row, from + i * WIDTH, n * sizeof(T));
-    else
-        for (size_t j = 0; j < n; j++)
-            for (size_t i = 0; i < rows; i++) to[(ptrdiff_t)i * row + (ptrdiff_t)j * sample] = from[i * WIDTH + j];
-}
-
-static void *work(void *given) {
-    const Job *job = given;
-    T *space;
-    if (posix_memalign((void **)&space, 64, (ROWS * WIDTH + UNIFORM + SPILL * LANES + LANES) * sizeof(T))) return given;
-    T *uniform = space + ROWS * WIDTH;
-    V *spill = (V *)(uniform + (UNIFORM + LANES - 1) / LANES * LANES);
-    for (int k = 0, u = 0; k < INPUTS; k++)
-        if (IS_UNIFORM[k])
-            for (int i = 0; i < SIZE[k]; i++) uniform[u++] = job->in[k][(ptrdiff_t)i * job->layout[2 * k]];
-    for (size_t b = job->start; b < job->stop; b += BLOCK) {
-        const size_t n = job->stop - b < BLOCK ? job->stop - b : BLOCK;
-        T *row = space;
-        for (int k = 0; k < INPUTS; k++)
-            if (!IS_UNIFORM[k]) {
-                const ptrdiff_t r = job->layout[2 * k], s = job->layout[2 * k + 1];
-                gather(row, job->in[k] + (ptrdiff_t)b * s, r, s, SIZE[k], n);
-                row += SIZE[k] * WIDTH;
-            }
-        for (size_t j = 0; j < n; j += LANES) program(space + j, row + j, uniform, spill);
-        for (int k = INPUTS; k < INPUTS + OUTPUTS; k++) {
-            const ptrdiff_t r = job->layout[2 * k], s = job->layout[2 * k + 1];
-            scatter(job->out[k - INPUTS] + (ptrdiff_t)b * s, row, r, s, SIZE[k], n);
-            row += SIZE[k] * WIDTH;
-        }
-    }
-    free(space);
-    return NULL;
-}
-
-/* 0 if all went well; 1 where memory ran out. */
-int run(const T *const *in, T *const *out, const ptrdiff_t *layout, size_t batch, int threads) {
-    enum { MOST = 256 };
-    pthread_t thread[MOST];
-    Job job[MOST];
-    int begun[MOST], failed = 0;
-    const size_t blocks = (batch + BLOCK - 1) / BLOCK;
-    if (threads > MOST) threads = MOST;
-    if ((size_t)threads > blocks) threads = (int)blocks;
-    for (int t = 0; t < threads; t++) {
-        job[t] = (Job){in, out, layout, blocks * t / threads * BLOCK, blocks * (t + 1) / threads * BLOCK};
-        if (job[t].stop > batch) job[t].stop = batch;
-        begun[t] = t + 1 < threads && !pthread_create(&thread[t], NULL, work, &job[t]);
-        if (!begun[t]) failed |= work(&job[t]) != NULL;
-    }
-    for (int t = 0; t < threads; t++)
-        if (begun[t]) {
-            void *told;
-            pthread_join(thread[t], &told);
-            failed |= told != NULL;
-        }
-    return failed;
-}
-"""
-
 
 def emit_c(program: Program, single: bool) -> str:
     """C source of a program with one function `run(in, out, layout, batch, threads)`.
@@ -129,17 +48,18 @@ def emit_c(program: Program, single: bool) -> str:
         single: float32, else float64.
     """
     body, spills = _pieces(program)
-    rows = sum(b.size for b in (*program.inputs, *program.outputs) if not b.uniform)
+    inside = sum(b.size for b in program.inputs if not b.uniform)
+    outside = sum(b.size for b in program.outputs)
     itemsize = 4 if single else 8
-    block = max(64, min(1024, WORKSPACE // itemsize // max(rows, 1) // 64 * 64))
+    block = max(64, min(1024, WORKSPACE // itemsize // max(inside + outside, 1) // 64 * 64))
     sizes = [b.size for b in (*program.inputs, *program.outputs)]
     uniform = [int(b.uniform) for b in program.inputs]
     constants = {
         "INPUTS": len(program.inputs),
         "OUTPUTS": len(program.outputs),
         "BLOCK": block,
-        "WIDTH": block + 64 // itemsize,  # rows a cache line apart from a power of two
-        "ROWS": rows,
+        "ROWS_IN": inside,
+        "ROWS_OUT": outside,
         "UNIFORM": sum(b.size for b in program.inputs if b.uniform),
         "SPILL": spills,
     }
@@ -147,12 +67,16 @@ def emit_c(program: Program, single: bool) -> str:
         "#define SINGLE" if single else "",
         "#define _GNU_SOURCE",
         "#include <stdlib.h>",
-        resources.files("invdyn.kernels").joinpath("vector_math.h").read_text(encoding="utf-8"),
+        _text("vector_math.h"),
         f"enum {{ {', '.join(f'{k} = {n}' for k, n in constants.items())} }};",
         f"static const int SIZE[] = {{{', '.join(map(str, sizes))}}};",
         f"static const int IS_UNIFORM[] = {{{', '.join(map(str, [*uniform, 0]))}}};",
     ]
-    return "\n".join([*head, body, _RUN])
+    return "\n".join([*head, body, _text("batches.h")])
+
+
+def _text(file: str) -> str:
+    return resources.files("invdyn.kernels").joinpath(file).read_text(encoding="utf-8")
 
 
 def _pieces(program: Program) -> tuple[str, int]:
@@ -164,7 +88,7 @@ def _pieces(program: Program) -> tuple[str, int]:
             if block.uniform:
                 where[number], uniform = f"all(u[{uniform}])", uniform + 1
             else:
-                where[number], row = f"*(const V*)(x+{row}*WIDTH)", row + 1
+                where[number], row = f"*(const V*)(x+{row}*LANES)", row + 1
             number += 1
     results: dict[int, list[int]] = {}
     for i, node in enumerate(program.results):
@@ -184,16 +108,32 @@ def _pieces(program: Program) -> tuple[str, int]:
                 if a in piece_of and piece_of[a] != piece_of[i]:
                     crossing.setdefault(a, len(crossing))
 
-    functions = [_piece(program, k, chunk, where, crossing, results) for k, chunk in enumerate(chunks)]
-    rest = [
-        f"*(V*)(y+{i}*WIDTH)={_load(program, n, where)};"
-        for n, rows in results.items()
+    angles = _angles(program, where)
+    fixed = 2 * len(angles)
+    crossing = {i: fixed + k for i, k in crossing.items()}
+    functions = [_piece(program, k, chunk, where, crossing, results, angles) for k, chunk in enumerate(chunks)]
+    rows = [
+        f"*(V*)(y+{i}*LANES)={_load(program, n, where)};"
+        for n, found in results.items()
         if n not in piece_of
-        for i in rows
+        for i in found
     ]
-    calls = [f"piece{k}(x,y,u,w);" for k in range(len(chunks))]
-    last = "\n".join([f"static void program{_ARGUMENTS}{{", *rest, *calls, "}"])
-    return "\n".join([*functions, last]), len(crossing)
+    lines = [*rows, *(f"piece{k}(x,y,u,w);" for k in range(len(chunks)))]
+    if angles:
+        numbers = [where[program.args[a][0]].split("+")[1].split("*")[0] for a in angles]
+        functions.append(f"static const int ANGLE[]={{{','.join(numbers)}}};")
+        lines.insert(0, f"sincos_rows(x,ANGLE,{len(angles)},w);")
+    whole = "\n".join([f"static void program{_ARGUMENTS}{{", *lines, "}"])
+    return "\n".join([*functions, whole]), fixed + len(crossing)
+
+
+def _angles(program: Program, where: dict[int, str]) -> dict[int, int]:
+    """Inputs whose sine or cosine is taken, and their number: these are computed together, before all else."""
+    found: dict[int, int] = {}
+    for op, args in zip(program.ops, program.args):
+        if op in ("sin", "cos") and program.ops[args[0]] == "input" and not where[program.args[args[0]][0]].startswith("all"):
+            found.setdefault(args[0], len(found))
+    return found
 
 
 def _piece(
@@ -203,6 +143,7 @@ def _piece(
     where: dict[int, str],
     crossing: dict[int, int],
     results: dict[int, list[int]],
+    angles: dict[int, int],
 ) -> str:
     """One C function: a stretch of the program."""
     lines = [f"static __attribute__((noinline)) void piece{k}{_ARGUMENTS}{{"]
@@ -224,7 +165,9 @@ def _piece(
         names = [name(a) for a in args]
         if op not in _SCALAR_FIRST:
             names = [f"all({n})" if program.ops[a] == "const" else n for n, a in zip(names, args)]
-        if op in ("sin", "cos"):
+        if op in ("sin", "cos") and args[0] in angles:
+            lines.append(f"const V t{i}=w[{2 * angles[args[0]] + (op == 'cos')}];")
+        elif op in ("sin", "cos"):
             if args[0] not in pairs:
                 pairs.add(args[0])
                 lines.append(f"V s{args[0]},c{args[0]};vsincos({names[0]},&s{args[0]},&c{args[0]});")
@@ -234,7 +177,7 @@ def _piece(
         known.add(i)
         if i in crossing:
             lines.append(f"w[{crossing[i]}]=t{i};")
-        lines += [f"*(V*)(y+{r}*WIDTH)=t{i};" for r in results.get(i, ())]
+        lines += [f"*(V*)(y+{r}*LANES)=t{i};" for r in results.get(i, ())]
     return "\n".join([*lines, "}"])
 
 

@@ -37,7 +37,7 @@ typedef I M __attribute__((vector_size(BYTES)));
 
 static inline V all(T x) { return x - (V){0}; }
 static inline V pick(M mask, V yes, V no) { return (V)(((M)yes & mask) | ((M)no & ~mask)); }
-static inline V vabs(V x) { return pick(x < 0, -x, x); }
+static inline V vabs(V x) { return (V)((M)x & ~((M)all(-0.0))); }
 static inline V vsign(V x) { return pick(x > 0, all(1), pick(x < 0, all(-1), x * 0)); }
 static inline V vmin(V a, V b) { return pick(a < b, a, b); }
 static inline V vmax(V a, V b) { return pick(a < b, b, a); }
@@ -65,42 +65,66 @@ static __attribute__((noinline)) V vatan2(V y, V x) {
     for (size_t i = 0; i < LANES; i++) r[i] = CALL(atan2)(y[i], x[i]);
     return r;
 }
+/* Lanes beyond LIMIT by the C library; the others stay. */
 static __attribute__((noinline)) void far_sincos(V x, V *s, V *c) {
-    for (size_t i = 0; i < LANES; i++) {
-        (*s)[i] = CALL(sin)(x[i]);
-        (*c)[i] = CALL(cos)(x[i]);
-    }
+    for (size_t i = 0; i < LANES; i++)
+        if (!(CALL(fabs)(x[i]) < LIMIT)) {
+            (*s)[i] = CALL(sin)(x[i]);
+            (*c)[i] = CALL(cos)(x[i]);
+        }
 }
 
-static inline void vsincos(V x, V *s, V *c) {
+static inline void near_sincos(V x, V *s, V *c) {
     V turns = x * (T)0.63661977236758134308 + ROUND; /* 2/pi */
     M quarter = (M)turns;
     V n = turns - ROUND;
 #ifdef SINGLE
     V r = x - n * 1.5707855224609375f;
     r = r - n * 1.0780334472656250e-05f;
-    r = r - n * 1.2154201256553421e-10f - n * -5.6e-18f;
+    r = r - n * 1.2154201256553421e-10f;
     V z = r * r;
     V sine = r + r * z * (-1.6666654611e-1f + z * (8.3321608736e-3f + z * -1.9515295891e-4f));
     V cosine = 1.0f - 0.5f * z + z * z * (4.166664568298827e-2f + z * (-1.388731625493765e-3f + z * 2.443315711809948e-5f));
 #else
+#ifdef __FMA__ /* a fused product is exact, so that two parts of 53 bits do */
+    V r = x - n * 1.57079632679489655800e+00;
+    r = r - n * 6.12323399573676603587e-17;
+#else
     V r = x - n * 1.57079632673412561417e+00; /* 33 bits of pi/2, exact times n */
-    V tail = n * 6.07710050630396597660e-11;
-    V low = r;
+    V tail = n * 6.07710050630396597660e-11, low = r;
     r = r - tail;
-    low = (low - r) - tail + -(n * 2.02226624879595063154e-21);
+    low = (low - r) - tail - n * 2.02226624879595063154e-21;
     r = r + low;
+#endif
     V z = r * r;
     V sine = r + r * z * (-1.66666666666666324348e-01 + z * (8.33333333332248946124e-03 + z * (-1.98412698298579493134e-04
            + z * (2.75573137070700676789e-06 + z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)))));
     V cosine = 1.0 - 0.5 * z + z * z * (4.16666666666666019037e-02 + z * (-1.38888888888741095749e-03 + z * (2.48015872894767294178e-05
              + z * (-2.75573143513906633035e-07 + z * (2.08757232129817482790e-09 + z * -1.13596475577881948265e-11)))));
 #endif
-    M odd = (quarter & 1) != 0;
+    M odd = -(quarter & 1);
     V first = pick(odd, cosine, sine), second = pick(odd, sine, cosine);
     /* the sign bit is bit 1 of the quarter (for the cosine: of the quarter plus one) */
     const int up = 8 * sizeof(T) - 2;
     *s = (V)((M)first ^ ((quarter & 2) << up));
     *c = (V)((M)second ^ (((quarter + 1) & 2) << up));
-    if (__builtin_expect(any(~(vabs(x) < LIMIT)), 0)) far_sincos(x, s, c);
+}
+
+static inline M is_far(V x) { return ~(vabs(x) < LIMIT); }
+
+static inline void vsincos(V x, V *s, V *c) {
+    near_sincos(x, s, c);
+    if (__builtin_expect(any(is_far(x)), 0)) far_sincos(x, s, c);
+}
+
+/* Sines and cosines of many rows: (sine, cosine) of row k to w[2k], w[2k + 1]. One test serves all rows. */
+static inline void sincos_rows(const T *x, const int *row, size_t n, V *w) {
+    M far = {0};
+    for (size_t k = 0; k < n; k++) {
+        V a = *(const V *)(x + row[k] * LANES);
+        near_sincos(a, &w[2 * k], &w[2 * k + 1]);
+        far |= is_far(a);
+    }
+    if (__builtin_expect(any(far), 0))
+        for (size_t k = 0; k < n; k++) far_sincos(*(const V *)(x + row[k] * LANES), &w[2 * k], &w[2 * k + 1]);
 }

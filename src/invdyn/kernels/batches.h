@@ -1,0 +1,205 @@
+/* The way through a batch. A block of samples that fits the cache is turned into groups of LANES samples, row by row
+   (workspace [group][row][lane]), computed group by group, and turned back. Rows of a large batch lie far apart in memory,
+   often at distances the cache maps onto itself; and batch-first arrays hold a sample's numbers side by side, so that a
+   group is a small matrix to transpose. While a block is computed, the next one is fetched. */
+
+#define LARGE 4000000 /* bytes of results, from which on they go past the cache */
+
+typedef struct {
+    const T *const *in;
+    T *const *out;
+    const ptrdiff_t *layout; /* per array: step between rows, step between samples */
+    size_t start, stop, batch;
+    int large; /* whether the results are larger than a cache */
+} Job;
+
+#if defined(__GNUC__) && !defined(__clang__)
+/* LANES x LANES by perfect shuffles: halves interleaved log2(LANES) times. */
+static inline void transpose(V *x) {
+    M low, high;
+#pragma GCC unroll 16
+    for (size_t i = 0; i < LANES; i++) {
+        low[i] = (I)(i / 2 + i % 2 * LANES);
+        high[i] = (I)(LANES / 2 + i / 2 + i % 2 * LANES);
+    }
+#pragma GCC unroll 4
+    for (size_t n = LANES; n > 1; n /= 2) {
+        V y[LANES];
+#pragma GCC unroll 8
+        for (size_t i = 0; i < LANES / 2; i++) {
+            y[2 * i] = __builtin_shuffle(x[i], x[i + LANES / 2], low);
+            y[2 * i + 1] = __builtin_shuffle(x[i], x[i + LANES / 2], high);
+        }
+#pragma GCC unroll 16
+        for (size_t i = 0; i < LANES; i++) x[i] = y[i];
+    }
+}
+#else
+static inline void transpose(V *x) {
+    for (size_t i = 0; i < LANES; i++)
+        for (size_t j = 0; j < i; j++) {
+            T t = x[i][j];
+            x[i][j] = x[j][i];
+            x[j][i] = t;
+        }
+}
+#endif
+
+/* A vector to memory that is not read again soon: not through the cache, which would first read what is overwritten. */
+static inline void stream(T *to, V x) {
+#if defined(__AVX512F__) && !defined(__clang__)
+    typedef double D __attribute__((vector_size(64)));
+    __builtin_ia32_movntpd512((double *)to, (D)x);
+#elif defined(__AVX__) && !defined(__clang__)
+    typedef double D __attribute__((vector_size(32)));
+    __builtin_ia32_movntpd256((double *)to, (D)x);
+#else
+    *(V *)to = x;
+#endif
+}
+static inline int aligned(const T *x) { return (uintptr_t)x % BYTES == 0; }
+
+/* Rows of one array for n samples into groups; `size` numbers lie between two groups; `room` numbers of the array follow
+   its first sample here, so that a whole vector may be read where a sample is shorter. */
+static void gather(T *to, size_t size, const T *from, ptrdiff_t row, ptrdiff_t sample, size_t rows, size_t n, size_t room) {
+    size_t whole = n / LANES, done = 0;
+    if (sample == 1) {
+        for (size_t i = 0; i < rows; i++) {
+            const T *line = from + (ptrdiff_t)i * row;
+            for (size_t g = 0; g < whole; g++) *(V *)(to + g * size + i * LANES) = *(const V *)(line + g * LANES);
+        }
+        done = whole;
+    } else if (row == 1 && sample >= (ptrdiff_t)rows)
+        for (; done < whole; done++) {
+            const T *group = from + (ptrdiff_t)(done * LANES) * sample;
+            if (rows < LANES && (size_t)((done * LANES + LANES - 1) * sample) + LANES > room) break;
+            for (size_t i = 0; i < rows; i += LANES) { /* the last square overlaps the one before */
+                const size_t first = rows >= LANES && i + LANES > rows ? rows - LANES : i;
+                V square[LANES];
+#pragma GCC unroll 16
+                for (size_t j = 0; j < LANES; j++) square[j] = *(const V *)(group + (ptrdiff_t)j * sample + first);
+                transpose(square);
+                V *line = (V *)(to + done * size + first * LANES);
+                if (rows < LANES)
+                    for (size_t j = 0; j < rows; j++) line[j] = square[j];
+                else {
+#pragma GCC unroll 16
+                    for (size_t j = 0; j < LANES; j++) line[j] = square[j];
+                }
+            }
+        }
+    for (size_t g = done; g * LANES < n; g++)
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < LANES; j++) { /* the last sample fills the last group: no lane computes on rubbish */
+                const size_t b = g * LANES + j < n ? g * LANES + j : n - 1;
+                to[g * size + i * LANES + j] = from[(ptrdiff_t)i * row + (ptrdiff_t)b * sample];
+            }
+}
+
+/* Back from groups; `flat` holds one group sample by sample on its way. */
+static void scatter(T *to, const T *from, size_t size, ptrdiff_t row, ptrdiff_t sample, size_t rows, size_t n, int large,
+                    T *flat) {
+    size_t whole = n / LANES, done = 0;
+    if (sample == 1) {
+        for (size_t i = 0; i < rows; i++) {
+            T *line = to + (ptrdiff_t)i * row;
+            if (large && aligned(line))
+                for (size_t g = 0; g < whole; g++) stream(line + g * LANES, *(const V *)(from + g * size + i * LANES));
+            else
+                for (size_t g = 0; g < whole; g++) *(V *)(line + g * LANES) = *(const V *)(from + g * size + i * LANES);
+        }
+        done = whole;
+    } else if (row == 1 && sample == (ptrdiff_t)rows) {
+        for (; done < whole; done++) {
+            for (size_t i = 0; i < rows; i += LANES) {
+                const size_t first = rows >= LANES && i + LANES > rows ? rows - LANES : i;
+                V square[LANES];
+#pragma GCC unroll 16
+                for (size_t j = 0; j < LANES; j++) /* past the last row: overwritten by the next sample */
+                    square[j] = first + j < rows ? *(const V *)(from + done * size + (first + j) * LANES) : (V){0};
+                transpose(square);
+#pragma GCC unroll 16
+                for (size_t j = 0; j < LANES; j++) *(V *)(flat + j * rows + first) = square[j];
+            }
+            T *line = to + (ptrdiff_t)(done * LANES) * sample;
+            if (large && aligned(line))
+                for (size_t k = 0; k < rows; k++) stream(line + k * LANES, *(const V *)(flat + k * LANES));
+            else
+                memcpy(line, flat, LANES * rows * sizeof(T));
+        }
+    }
+    for (size_t b = done * LANES; b < n; b++)
+        for (size_t i = 0; i < rows; i++)
+            to[(ptrdiff_t)i * row + (ptrdiff_t)b * sample] = from[b / LANES * size + i * LANES + b % LANES];
+}
+
+static void fetch(const Job *job, size_t b) {
+    if (b + LANES > job->stop) return;
+    for (int k = 0; k < INPUTS; k++) {
+        const ptrdiff_t row = job->layout[2 * k], sample = job->layout[2 * k + 1];
+        if (!IS_UNIFORM[k] && sample == 1) /* batch-first arrays are read in order: the processor sees that itself */
+            for (int i = 0; i < SIZE[k]; i++) __builtin_prefetch(job->in[k] + (ptrdiff_t)i * row + b, 0, 2);
+    }
+}
+
+static void *work(void *given) {
+    const Job *job = given;
+    const size_t groups = BLOCK / LANES, size_in = ROWS_IN * LANES, size_out = ROWS_OUT * LANES;
+    T *in;
+    if (posix_memalign((void **)&in, 64, (groups * (size_in + size_out) + (SPILL + 2) * LANES + size_out + UNIFORM) * sizeof(T)))
+        return given;
+    T *out = in + groups * size_in;
+    V *spill = (V *)(out + groups * size_out);
+    T *flat = (T *)(spill + SPILL), *uniform = flat + size_out + LANES;
+    for (int k = 0, u = 0; k < INPUTS; k++)
+        if (IS_UNIFORM[k])
+            for (int i = 0; i < SIZE[k]; i++) uniform[u++] = job->in[k][(ptrdiff_t)i * job->layout[2 * k]];
+    for (size_t b = job->start; b < job->stop; b += BLOCK) {
+        const size_t n = job->stop - b < BLOCK ? job->stop - b : BLOCK;
+        T *row = in;
+        for (int k = 0; k < INPUTS; k++)
+            if (!IS_UNIFORM[k]) {
+                const ptrdiff_t r = job->layout[2 * k], s = job->layout[2 * k + 1];
+                const size_t room = (job->batch - 1 - b) * (s > 0 ? s : 0) + SIZE[k];
+                gather(row, size_in, job->in[k] + (ptrdiff_t)b * s, r, s, SIZE[k], n, room);
+                row += SIZE[k] * LANES;
+            }
+        for (size_t j = 0, g = 0; j < n; j += LANES, g++) {
+            fetch(job, b + BLOCK + j);
+            program(in + g * size_in, out + g * size_out, uniform, spill);
+        }
+        row = out;
+        for (int k = INPUTS; k < INPUTS + OUTPUTS; k++) {
+            const ptrdiff_t r = job->layout[2 * k], s = job->layout[2 * k + 1];
+            scatter(job->out[k - INPUTS] + (ptrdiff_t)b * s, row, size_out, r, s, SIZE[k], n, job->large, flat);
+            row += SIZE[k] * LANES;
+        }
+    }
+    free(in);
+    return NULL;
+}
+
+/* 0 if all went well; 1 where memory ran out. */
+int run(const T *const *in, T *const *out, const ptrdiff_t *layout, size_t batch, int threads) {
+    enum { MOST = 256 };
+    pthread_t thread[MOST];
+    Job job[MOST];
+    int begun[MOST], failed = 0;
+    const size_t blocks = (batch + BLOCK - 1) / BLOCK;
+    const int large = batch * ROWS_OUT * sizeof(T) > LARGE;
+    if (threads > MOST) threads = MOST;
+    if ((size_t)threads > blocks) threads = (int)blocks;
+    for (int t = 0; t < threads; t++) {
+        job[t] = (Job){in, out, layout, blocks * t / threads * BLOCK, blocks * (t + 1) / threads * BLOCK, batch, large};
+        if (job[t].stop > batch) job[t].stop = batch;
+        begun[t] = t + 1 < threads && !pthread_create(&thread[t], NULL, work, &job[t]);
+        if (!begun[t]) failed |= work(&job[t]) != NULL;
+    }
+    for (int t = 0; t < threads; t++)
+        if (begun[t]) {
+            void *told;
+            pthread_join(thread[t], &told);
+            failed |= told != NULL;
+        }
+    return failed;
+}
