@@ -41,22 +41,22 @@ class RecordedTorques:
 
 def recorded_torques(
     mj_model: Any,
-    qpos: Float64[np.ndarray, "time+1 nq"],
-    qvel: Float64[np.ndarray, "time+1 nv"],
-    clock: Float64[np.ndarray, " time+1"] | None = None,
+    qpos: Float64[np.ndarray, "time nq"],
+    qvel: Float64[np.ndarray, "_ nv"],
+    clock: Float64[np.ndarray, "..."] | None = None,
     discrete: bool = True,
 ) -> RecordedTorques:
     """The torques that took a recording from each state to the next.
 
     Args:
         mj_model: the `mujoco.MjModel` that was stepped, with its time step and integrator; it is not changed.
-        qpos, qvel: of every simulated step, the final state included.
-        clock: times of the states, s, to check that no step is missing; None trusts that.
+        qpos, qvel: of every simulated step, the final state included: one row more than there are torques.
+        clock: [time] of the states, s, to check that no step is missing; None trusts that.
         discrete: False inverts the continuous equations instead, as a comparison.
 
     Raises:
-        SignalError: other numbers of columns than the model's, values that are not finite, fewer than two states, or
-            states further apart than the model's step.
+        SignalError: other numbers of columns than the model's, or of rows than each other's; values that are not
+            finite, fewer than two states, or states further apart than the model's step.
         ConfigError: the integrator has no discrete inverse (RK4).
         MissingExtraError: mujoco is not installed.
     """
@@ -86,10 +86,10 @@ def recorded_torques(
 
 def replayed(
     mj_model: Any,
-    qpos: Float64[np.ndarray, "time+1 nq"],
-    qvel: Float64[np.ndarray, "time+1 nv"],
-    torque: Float64[np.ndarray, "time nv"],
-) -> Float64[np.ndarray, "time nv"]:
+    qpos: Float64[np.ndarray, "time nq"],
+    qvel: Float64[np.ndarray, "_ nv"],
+    torque: Float64[np.ndarray, "step column"],
+) -> Float64[np.ndarray, "step column"]:
     """Velocities after one simulated step from each recorded state under given torques; compare with qvel[1:].
 
     Args:
@@ -125,6 +125,12 @@ def _check(model: Any, qpos: np.ndarray, qvel: np.ndarray, clock: np.ndarray | N
         raise SignalError(
             f"the recording has {len(qpos)} states of {qpos.shape[1]} positions and {qvel.shape[1]} velocities; "
             f"expected at least 2 of {model.nq} and {model.nv}, as the model has. Pass the model that was recorded."
+        )
+    if len(qvel) != len(qpos) or (clock is not None and clock.shape != (len(qpos),)):
+        times = "none" if clock is None else str(clock.size)
+        raise SignalError(
+            f"the recording has {len(qpos)} positions, {len(qvel)} velocities and {times} times; expected as many of "
+            "each, one row a state. Pass rows of the same states."
         )
     for name, values in (("qpos", qpos), ("qvel", qvel)):
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
