@@ -131,8 +131,10 @@ def _angles(program: Program, where: dict[int, str]) -> dict[int, int]:
     """Inputs whose sine or cosine is taken, and their number: these are computed together, before all else."""
     found: dict[int, int] = {}
     for op, args in zip(program.ops, program.args):
-        if op in ("sin", "cos") and program.ops[args[0]] == "input" and not where[program.args[args[0]][0]].startswith("all"):
-            found.setdefault(args[0], len(found))
+        if op in ("sin", "cos") and program.ops[args[0]] == "input":
+            row = program.args[args[0]][0]
+            if not where[row].startswith("all"):  # uniform numbers stand elsewhere
+                found.setdefault(args[0], len(found))
     return found
 
 
