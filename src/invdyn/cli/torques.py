@@ -1,0 +1,222 @@
+"""`invdyn torques MODEL MOTION --out FILE`: recorded motion to torques."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from invdyn.cli.options import Flag, new_path
+from invdyn.cli.output import note, table
+from invdyn.cli.torques_motion import Given, pairs, read_loads, read_motion
+from invdyn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from invdyn.forces.torques import Torques as Found
+    from invdyn.forces.torques import TorqueSettings
+
+__all__ = ["Torques"]
+
+
+@dataclass(frozen=True)
+class Torques:
+    """Torques behind recorded motion, with intervals, residuals, contact forces and the check forward."""
+
+    model: tyro.conf.Positional[Path]
+    """Bodies: URDF, MJCF or OpenSim (.osim)."""
+    motion: tyro.conf.Positional[Path]
+    """Positions (.csv, .npz, .parquet, .mot, .sto, our Datasets) or markers (.trc, .c3d)."""
+    out: tuple[Path, ...]
+    """What to create: `.csv`, `.sto` (as OpenSim names them), or a folder (Dataset, native layout); several at will."""
+    grf: Path | None = None
+    """Measured external loads: OpenSim's external-loads file (.xml), a table (.mot, .sto), or a .c3d with plates."""
+    grf_body: tuple[str, ...] = ()
+    """Which body each load of a table pushes: `calcn_r=ground_force` for columns ground_force_vx ... (N), _px (m), _mx
+    (N m); `foot=plate1` for plates."""
+    root: Literal["fixed", "free", "planar"] | None = None
+    """How a URDF stands in the world (fixed if not said)."""
+    units: str | None = None
+    """`deg` or `rad` where the file does not say it (of markers: `m`, `cm`, `mm`)."""
+    lengths: str | None = None
+    """`m`, `cm` or `mm` of displacements where the file does not say it."""
+    columns: tuple[str, ...] = ()
+    """`COORDINATE=COLUMN` where names differ."""
+    hold: tuple[str, ...] = ()
+    """`COORDINATE=VALUE` (rad or m) of coordinates that were not recorded and did not move."""
+    signal: str | None = None
+    """Signal that holds all positions, in the model's order unless its components have names."""
+    episode: int | None = None
+    """Only this episode; all when not given."""
+    up: str | None = None
+    """Axis of the markers and plates that points up (`z`, `-y`, ...), where it is not the model's."""
+    markers: tuple[str, ...] = ()
+    """`MARKER=SITE` where the recording names markers differently."""
+    smooth: Literal["rts", "butterworth", "spline", "savgol", "opensim", "none"] = "rts"
+    """Smoother. `rts` finds the cut-off by likelihood and gives intervals; `opensim` is its tool's filter (6 Hz)."""
+    cutoff: float | None = None
+    """Cut-off, Hz; found by the smoother when not given (butterworth, opensim: 6)."""
+    sweep: tuple[float, ...] | None = None
+    """Cut-offs (Hz) whose effect on the torques is shown; five about the one used when not given."""
+    level: float = 0.9
+    """Coverage of the intervals."""
+    contacts: tuple[str, ...] = ()
+    """Points that may touch the ground, `SITE` or `SITE@x,y,z` (m): their forces are found, for none were measured."""
+    ground: float = 0.0
+    """Height of the ground along up, m."""
+    friction: float = 0.8
+    """Friction coefficient of the ground."""
+    closes: tuple[float, float] = (0.03, 0.3)
+    """Height (m) and speed (m/s) below which a contact closes."""
+    smoothness: float = 0.0
+    """Pulls contact forces of neighbouring steps together."""
+    horizon: float = 0.1
+    """Seconds over which the torques are replayed forward."""
+    report: Path | None = None
+    """HTML report to write, with plots."""
+    format: str | None = None
+    """Format of the motion, where it is not found by itself."""
+    read: tuple[str, ...] = ()
+    """Options of the format's reader, e.g. `fps=50 nan=mask`."""
+    overwrite: Flag = False
+    """Replace existing outputs."""
+    json: Flag = False
+    """One JSON object on stdout."""
+
+    def run(self) -> dict[str, Any]:
+        from invdyn.bodies.dynamics import Dynamics
+        from invdyn.bodies.files import load_model
+        from invdyn.forces.torques import recover_torques
+        from invdyn.forces.torques_results import summary_of, write_torques
+        from invdyn.training.progress import progress
+
+        settings = self._settings()
+        self._check_outputs()
+        model = load_model(self.model, self.root)
+        given = self._given()
+        positions, tasks, fit = read_motion(model, given)
+        loads = read_loads(model, given, self.grf, pairs("--grf-body", self.grf_body, "foot_r=ground_force"))
+        dynamics = Dynamics(model)
+        found: list[Found] = []
+        with progress(len(positions), "torques", unit="recordings") as bar:
+            for recording in positions:
+                found.append(
+                    recover_torques(
+                        model, recording, settings, loads, dynamics=dynamics, tell=lambda s: bar.advance(0, s)
+                    )
+                )
+                bar.advance()
+        if self.smooth != "rts":
+            note(f"--smooth {self.smooth} knows no noise of the measurement: no intervals. --smooth rts gives them.")
+        elif settings.contacts:
+            note("Contact forces were found, not measured: no intervals, for theirs are not known.")
+        told = {
+            "model": str(self.model),
+            "motion": str(self.motion),
+            "grf": None if self.grf is None else str(self.grf),
+        }
+        metadata = {**told, "settings": _plain(settings)}
+        for out in self.out:
+            write_torques(found, out, tasks, metadata, overwrite=self.overwrite or out.is_dir())
+        result = {
+            **told,
+            "out": [str(o) for o in self.out],
+            "report": None if self.report is None else str(self.report),
+            "mass": model.mass,
+            "markers": fit or None,
+            "recordings": [summary_of(f) for f in found],
+        }
+        if self.report is not None:
+            from invdyn.cli.torques_report import write_torque_report
+
+            write_torque_report(self.report, result, found)
+        return result
+
+    def _settings(self) -> TorqueSettings:
+        from invdyn.forces.torques import TorqueSettings
+        from invdyn.forces.torques_contacts import ContactPoint
+
+        return TorqueSettings(
+            smoother=self.smooth,
+            cutoff=self.cutoff,
+            level=self.level,
+            contacts=tuple(ContactPoint.parse(c) for c in self.contacts),
+            ground=self.ground,
+            friction=self.friction,
+            closes=self.closes,
+            smoothness=self.smoothness,
+            horizon=self.horizon,
+            sweep=self.sweep,
+        )
+
+    def _check_outputs(self) -> None:
+        if not self.out:
+            raise ConfigError("--out names nothing. Give a .csv, a .sto, or a folder.")
+        for out in self.out:
+            if out.suffix.lower() not in ("", ".csv", ".sto", ".mot"):
+                raise ConfigError(f"--out {out}: expected .csv, .sto, .mot, or a folder without an ending. Rename it.")
+            new_path(out, "--out", overwrite=self.overwrite)
+        if self.report is not None:
+            new_path(self.report, "--report", overwrite=self.overwrite)
+
+    def _given(self) -> Given:
+        hold: dict[str, float] = {}
+        for name, value in pairs("--hold", self.hold, "elbow=0.5").items():
+            try:
+                hold[name] = float(value)
+            except ValueError:
+                raise ConfigError(f"--hold {name}={value}: expected a number in rad or m.") from None
+        return Given(
+            self.motion,
+            units=self.units,
+            lengths=self.lengths,
+            columns=pairs("--columns", self.columns, "elbow=q2"),
+            hold=hold,
+            signal=self.signal,
+            episode=self.episode,
+            up=self.up,
+            markers=pairs("--markers", self.markers, "R.Knee=RKNE"),
+            format=self.format,
+            read=self.read,
+        )
+
+    def show(self, result: dict[str, Any]) -> None:
+        for k, one in enumerate(result["recordings"]):
+            what = f"recording {k}: " if len(result["recordings"]) > 1 else ""
+            print(f"{what}{one['frames']} frames, {one['seconds']:.2f} s, smoothed by {one['smoother']}")
+            band = "± (std)"
+            table(
+                [
+                    {
+                        "coordinate": r["coordinate"],
+                        "unit": r["unit"],
+                        "RMS": r["rms"],
+                        "peak": r["peak"],
+                        band: r["std"],
+                        "cut-off [Hz]": r["cutoff"],
+                        "replay lands off by": r["landing"],
+                        "of": r["travelled"],
+                    }
+                    for r in one["coordinates"]
+                ]
+            )
+            if one["residual"]:
+                table(one["residual"], title="residual at the root (N, N m; % body weight)")
+            if one["contacts"]:
+                table(one["contacts"], title="contacts found")
+            replay = one["replay"]
+            print(
+                f"forward dynamics returns the accelerations to {replay['acceleration_error']:.1e} of their peak; "
+                f"landing after {replay['horizon']:g} s from {replay['starts']} states"
+            )
+        print("written: " + ", ".join([*result["out"], *([result["report"]] if result["report"] else [])]))
+
+    def exit_code(self, result: Any) -> int:
+        return 0
+
+
+def _plain(settings: TorqueSettings) -> dict[str, Any]:
+    told = dataclasses.asdict(settings)
+    return told | {"contacts": [c.name for c in settings.contacts]}

@@ -1,0 +1,247 @@
+"""From recorded motion to torques: smoothed, differentiated, through the dynamics, with intervals and checks.
+
+`recover_torques` joins the steps; each has a file of its own (`torques_*.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from jaxtyping import Float
+
+from invdyn.bodies.dynamics import Dynamics
+from invdyn.bodies.model import BodyModel
+from invdyn.episodes.formats.external_loads import ExternalLoads
+from invdyn.episodes.formats.opensim_tables import Table
+from invdyn.errors import ConfigError
+from invdyn.forces.contacts import ResidualReport, residual_report
+from invdyn.forces.torques_columns import Positions
+from invdyn.forces.torques_contacts import ContactPoint, FoundContacts, contact_model, find_contact_forces
+from invdyn.forces.torques_evaluation import Evaluation, forces_std, passive_forces
+from invdyn.forces.torques_loads import WorldLoads, world_loads
+from invdyn.forces.torques_replay import ForwardReplay, replay_forward
+from invdyn.forces.torques_root import Root, find_root, root_wrench
+from invdyn.forces.torques_smoothing import Smoother, SmoothMotion, smooth_positions
+from invdyn.kernels.function import Backend
+
+__all__ = ["CutoffEffect", "TorqueSettings", "Torques", "recover_torques"]
+
+FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
+HABIT = (3.0, 4.5, 6.0, 9.0, 12.0)
+"""Cut-offs tried where the smoother chose its own, Hz; 6 is the habit for human walking."""
+
+
+@dataclass(frozen=True)
+class TorqueSettings:
+    """How torques are recovered from motion.
+
+    Args:
+        smoother, cutoff: see `smooth_positions`; cutoff in Hz.
+        level: coverage of the intervals.
+        contacts: points whose ground forces are found; empty for none. ground: m. friction: mu.
+        closes: height (m) and speed (m/s) below which a contact closes.
+        smoothness: pulls contact forces of neighbouring steps together.
+        horizon: s of the forward replay.
+        sweep: cut-offs (Hz) whose effect is shown; None takes five about the one used; empty for none.
+    """
+
+    smoother: Smoother = "rts"
+    cutoff: float | None = None
+    level: float = 0.9
+    contacts: tuple[ContactPoint, ...] = ()
+    ground: float = 0.0
+    friction: float = 0.8
+    closes: tuple[float, float] = (0.03, 0.3)
+    smoothness: float = 0.0
+    horizon: float = 0.1
+    sweep: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise ConfigError(f"--level {self.level:g}: expected a share between 0 and 1, for example 0.9.")
+        if not self.horizon > 0:
+            raise ConfigError(f"--horizon {self.horizon:g} s: expected a positive number, for example 0.1.")
+        if self.sweep is not None and (len(self.sweep) == 1 or any(not c > 0 for c in self.sweep)):
+            raise ConfigError(f"--sweep {list(self.sweep)}: expected two or more positive cut-offs in Hz, or none.")
+
+
+@dataclass(frozen=True)
+class CutoffEffect:
+    """What the cut-off does to the torques.
+
+    Attributes:
+        cutoffs: [K] Hz. rms, peak: [K, nv] N m or N over time.
+        change: [K, nv] RMS difference from the torques of `used`.
+        used: the torques that were reported.
+    """
+
+    cutoffs: Float[np.ndarray, " cutoffs"]
+    rms: Float[np.ndarray, "cutoffs nv"]
+    peak: Float[np.ndarray, "cutoffs nv"]
+    change: Float[np.ndarray, "cutoffs nv"]
+
+
+@dataclass(frozen=True)
+class Torques:
+    """Generalised forces of a recorded motion.
+
+    Attributes:
+        model: with a frame per contact point. motion: as smoothed.
+        torque: [T, nv] N m or N, what motors or muscles give: the motion's, less what loads, contacts and the joints'
+            own springs, dampers and friction do. The root's six rows are its residual, in generalised coordinates.
+        std: [T, nv] from the noise of the positions; None where the smoother knows no noise, or contacts were found.
+        lower, upper: [T, nv] torque -+ z std at `level`; NaN without std.
+        loads: measured loads; None without. contacts: found ones; None without.
+        residual: force and moment at the root, world axes [T, 6]; None for a model that stands on the ground.
+        residual_report: the same as the field reports it.
+        replay: the check forward.
+        sweep: effect of the cut-off; None where not asked.
+        level: of the intervals.
+    """
+
+    model: BodyModel
+    motion: SmoothMotion
+    torque: Float[np.ndarray, "time nv"]
+    std: Float[np.ndarray, "time nv"] | None
+    lower: Float[np.ndarray, "time nv"]
+    upper: Float[np.ndarray, "time nv"]
+    loads: WorldLoads | None
+    contacts: FoundContacts | None
+    residual: Float[np.ndarray, "time 6"] | None
+    residual_report: ResidualReport | None
+    replay: ForwardReplay
+    sweep: CutoffEffect | None
+    level: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One per coordinate."""
+        return tuple(c.name for c in self.model.coordinates)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """N m or N per coordinate."""
+        return tuple("N m" if c.rotational else "N" for c in self.model.coordinates)
+
+
+def recover_torques(
+    model: BodyModel,
+    positions: Positions,
+    settings: TorqueSettings | None = None,
+    loads: tuple[ExternalLoads, Table] | None = None,
+    *,
+    dynamics: Dynamics | None = None,
+    backend: Backend = "auto",
+    tell: Callable[[str], None] = lambda stage: None,
+) -> Torques:
+    """Torques behind a recorded motion.
+
+    Args:
+        model: of the bodies.
+        positions: recorded; see `match_positions`.
+        settings: how.
+        loads: measured external loads and their table.
+        dynamics: of the model, where several recordings share it (only without contacts).
+        tell: called with the name of each stage.
+
+    Raises:
+        ConfigError: contacts beside measured loads, or for a model without a free root.
+        SignalError, UnknownNameError: as the stages.
+    """
+    settings = settings or TorqueSettings()
+    root = find_root(model)
+    if settings.contacts:
+        if loads is not None:
+            raise ConfigError("--contacts finds the forces that --grf measured. Give one of them.")
+        if root is None:
+            raise ConfigError(
+                f"--contacts: model {model.name!r} is fixed to the world, so every contact force is possible. "
+                "Pass --root free, or measured forces with --grf."
+            )
+        model, dynamics = contact_model(model, settings.contacts), None
+    dynamics = dynamics or Dynamics(model, backend)
+    tell("smoothing")
+    motion = smooth_positions(model, positions, settings.smoother, settings.cutoff)
+    tell("dynamics")
+    measured = None if loads is None else world_loads(model, dynamics, motion.time, motion.q, *loads)
+    evaluation = Evaluation(model, dynamics, measured)
+    contacts = None
+    if settings.contacts and root is not None:
+        contacts = _contacts(evaluation, motion, settings, root)
+        evaluation = Evaluation(model, dynamics, contacts.loads)
+    bare = evaluation.forces(motion.q, motion.v, motion.a)
+    torque = bare - passive_forces(model, motion)
+    std = None
+    if motion.covariance is not None and contacts is None:
+        tell("intervals")
+        std = forces_std(evaluation, motion)
+    half = np.full(torque.shape, np.nan) if std is None else NormalDist().inv_cdf((1 + settings.level) / 2) * std
+    residual = report = None
+    if root is not None:
+        tell("residuals")
+        residual = root_wrench(model, dynamics, root, motion.q, bare)
+        weight = model.mass * float(np.linalg.norm(model.gravity))
+        report = residual_report(residual, weight) if weight > 0 else None
+    tell("replay")
+    replay = replay_forward(evaluation, motion, bare, settings.horizon)
+    sweep = None
+    if settings.smoother != "none" and settings.sweep != ():
+        tell("cut-offs")
+        sweep = _sweep(evaluation, positions, settings, motion, torque)
+    return Torques(
+        model,
+        motion,
+        torque,
+        std,
+        torque - half,
+        torque + half,
+        measured,
+        contacts,
+        residual,
+        report,
+        replay,
+        sweep,
+        settings.level,
+    )
+
+
+def _contacts(evaluation: Evaluation, motion: SmoothMotion, settings: TorqueSettings, root: Root) -> FoundContacts:
+    return find_contact_forces(
+        evaluation,
+        motion,
+        settings.contacts,
+        root,
+        ground=settings.ground,
+        friction=settings.friction,
+        thresholds=settings.closes,
+        smoothness=settings.smoothness,
+    )
+
+
+def _sweep(
+    evaluation: Evaluation,
+    positions: Positions,
+    settings: TorqueSettings,
+    motion: SmoothMotion,
+    torque: Float[np.ndarray, "time nv"],
+) -> CutoffEffect:
+    """Torques at other cut-offs, under the same loads (found contact forces included)."""
+    rate = 1 / float(np.median(np.diff(positions.time)))
+    chosen: Sequence[float] = settings.sweep or (
+        HABIT if settings.cutoff is None else [f * settings.cutoff for f in FACTORS]
+    )
+    cutoffs = [c for c in chosen if c < 0.45 * rate]
+    found = []
+    for cutoff in cutoffs:
+        other = smooth_positions(evaluation.model, positions, settings.smoother, cutoff)
+        found.append(evaluation.forces(other.q, other.v, other.a) - passive_forces(evaluation.model, other))
+    taus = np.array(found).reshape(len(cutoffs), *torque.shape)
+    return CutoffEffect(
+        np.array(cutoffs),
+        np.sqrt((taus**2).mean(1)),
+        np.abs(taus).max(1),
+        np.sqrt(((taus - torque) ** 2).mean(1)),
+    )

@@ -1,0 +1,248 @@
+"""Recorded columns to the positions of a model: matched by name, converted by the unit that somebody told.
+
+Position numbers are named after their coordinates; those of a free joint `<joint>.tx .ty .tz .qx .qy .qz .qw`, of a
+spherical one `<joint>.qx .qy .qz .qw` (quaternions x y z w, body to parent).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from invdyn.bodies.model import BodyModel
+from invdyn.episodes.episode import Episode
+from invdyn.episodes.formats.opensim import angle_unit, coordinate_name
+from invdyn.episodes.formats.opensim_tables import Table
+from invdyn.errors import ConfigError, SignalError, unknown_name
+
+__all__ = ["Columns", "Positions", "episode_columns", "match_positions", "position_names", "table_columns"]
+
+ANGLES = {"rad": 1.0, "deg": np.pi / 180}
+LENGTHS = {"m": 1.0, "mm": 1e-3, "cm": 1e-2}
+QUATERNION = ("qx", "qy", "qz", "qw")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Named numbers over time.
+
+    Args:
+        names: one per column. time: [T] s. values: [T, n], NaN where missing.
+        angles, lengths: per column the unit if it is an angle or a length; empty where the file does not say.
+        origin: the file, for messages.
+    """
+
+    names: tuple[str, ...]
+    time: Float[np.ndarray, " time"]
+    values: Float[np.ndarray, "time columns"]
+    angles: tuple[str, ...]
+    lengths: tuple[str, ...]
+    origin: str
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Recorded positions of a model.
+
+    Attributes:
+        time: [T] s.
+        q: [T, nq] rad, m, unit quaternions; NaN where missing and in coupled numbers, which follow the others.
+        recorded: [nq] whether the number was recorded (false: held, or coupled).
+        unused: columns that are no position of the model.
+        origin: the file.
+    """
+
+    time: Float[np.ndarray, " time"]
+    q: Float[np.ndarray, "time nq"]
+    recorded: tuple[bool, ...]
+    unused: tuple[str, ...]
+    origin: str
+
+
+def position_names(model: BodyModel) -> tuple[str, ...]:
+    """One name per position number."""
+    names = [""] * model.nq
+    for body in model.bodies:
+        joint = body.joint
+        if joint.drive is not None:
+            continue
+        if joint.kind in ("revolute", "prismatic"):
+            names[joint.q] = model.coordinates[joint.v].name
+        else:
+            parts = ("tx", "ty", "tz", *QUATERNION) if joint.kind == "free" else QUATERNION
+            names[joint.q : joint.q + len(parts)] = [f"{joint.name}.{p}" for p in parts]
+    # OpenSim's coordinates are position numbers of their own, read by joints through drives
+    if model.nq == model.nv:
+        names = [n or c.name for n, c in zip(names, model.coordinates)]
+    return tuple(names)
+
+
+def position_kinds(model: BodyModel) -> tuple[str, ...]:
+    """`angle`, `length` or `quaternion` per position number."""
+    kinds = []
+    coordinates = {c.name: c.rotational for c in model.coordinates}
+    for name in position_names(model):
+        part = name.rpartition(".")[2]
+        if name in coordinates:
+            kinds.append("angle" if coordinates[name] else "length")
+        else:
+            kinds.append("quaternion" if part in QUATERNION else "length")
+    return tuple(kinds)
+
+
+def table_columns(table: Table, path: Path | str, units: str | None = None) -> Columns:
+    """Columns of an OpenSim table: lengths in m, angles as the file says; speeds are left out.
+
+    Raises:
+        FormatError: nobody tells the unit of angles, or file and `units` disagree.
+        SignalError: columns of several numbers each.
+    """
+    if table.width != 1:
+        raise SignalError(f"{path}: columns of {table.width} numbers; expected one coordinate each. Pass coordinates.")
+    told = angle_unit(table, path, units)
+    kept = [k for k, n in enumerate(table.names) if not n.endswith("/speed")]
+    names = tuple(coordinate_name(table.names[k]) for k in kept)
+    return Columns(names, table.time, table.values[:, kept], (told,) * len(names), ("m",) * len(names), str(path))
+
+
+def episode_columns(
+    episode: Episode, origin: str, signal: str | None = None, model: BodyModel | None = None
+) -> Columns:
+    """Columns of an episode: one per component of its signals of numbers, named by component.
+
+    Args:
+        signal: only this one; without names of components, they are the model's position numbers in order.
+
+    Raises:
+        UnknownNameError: no such signal. SignalError: it has another number of components than the model has positions.
+    """
+    names: list[str] = []
+    units: list[str] = []
+    values = []
+    if signal is not None and signal not in episode:
+        raise unknown_name(f"signal of {origin}", signal, list(episode))
+    for name in [signal] if signal is not None else list(episode):
+        spec = episode.schema[name]
+        if spec.is_text or len(spec.shape) > 1 or spec.numpy_dtype.kind not in "iuf":
+            continue
+        here = episode[name]
+        labels = spec.names or _unnamed(name, spec.shape, spec.size, model if signal is not None else None, origin)
+        told = [u.strip() for u in spec.unit.split(",")]
+        names += [n.removeprefix("observation.") for n in labels]
+        units += told if len(told) == spec.size else [spec.unit.strip()] * spec.size
+        numbers = np.asarray(here.values, float).reshape(len(here), -1)
+        values.append(np.where(here.mask[:, None], numbers, np.nan))
+    if not values:
+        raise SignalError(f"{origin}: no signal of numbers; expected positions. Pass a recording of motion.")
+    return Columns(tuple(names), episode.timestamp, np.hstack(values), tuple(units), tuple(units), origin)
+
+
+def _unnamed(name: str, shape: tuple[int, ...], size: int, model: BodyModel | None, origin: str) -> list[str]:
+    if model is None:
+        return [name] if shape == () else [f"{name}[{k}]" for k in range(size)]
+    if size != model.nq:
+        raise SignalError(
+            f"{origin}: signal {name!r} has {size} components without names, model {model.name!r} has {model.nq} "
+            f"position numbers. Name them with --columns, or pass the model that goes with the recording."
+        )
+    return list(position_names(model))
+
+
+def match_positions(
+    model: BodyModel,
+    columns: Columns,
+    *,
+    named: Mapping[str, str] | None = None,
+    hold: Mapping[str, float] | None = None,
+    units: str | None = None,
+    lengths: str | None = None,
+) -> Positions:
+    """Positions of the model out of columns.
+
+    Args:
+        named: position number (see `position_names`) -> its column, where names differ.
+        hold: position number -> value (rad or m) of those that were not recorded.
+        units, lengths: `deg` or `rad`; `m`, `cm` or `mm`: of columns whose file does not say it.
+
+    Raises:
+        UnknownNameError: `named` or `hold` name what is not there.
+        SignalError: a position without column; a unit nobody tells; a unit that is none of those.
+        ConfigError: a unit that the file contradicts.
+    """
+    names, kinds, named, hold = position_names(model), position_kinds(model), dict(named or {}), dict(hold or {})
+    for given in (named, hold):
+        for name in given:
+            if name not in names:
+                raise unknown_name(f"position of model {model.name!r}", name, names)
+    for column in named.values():
+        if column not in columns.names:
+            raise unknown_name(f"column of {columns.origin}", column, columns.names)
+    q = np.full((len(columns.time), model.nq), np.nan)
+    recorded = [False] * model.nq
+    used: set[str] = set()
+    for i, (name, kind) in enumerate(zip(names, kinds)):
+        column = named.get(name, name)
+        if column in columns.names:
+            used.add(column)
+        if i in model.couplings:
+            continue
+        if column in columns.names:
+            at = columns.names.index(column)
+            q[:, i] = columns.values[:, at] * _factor(columns, at, kind, units, lengths)
+            recorded[i] = True
+        elif name in hold:
+            q[:, i] = hold[name]
+        else:
+            raise _missing(model, name, columns)
+    lost = [names[i] for i in range(model.nq) if recorded[i] and np.isnan(q[:, i]).all()]
+    if lost:
+        raise SignalError(f"{columns.origin}: column of {lost[0]!r} has no value at all. Give it, or --hold it.")
+    unused = tuple(n for n in columns.names if n not in used)
+    return Positions(columns.time, q, tuple(recorded), unused, columns.origin)
+
+
+def _factor(columns: Columns, at: int, kind: str, units: str | None, lengths: str | None) -> float:
+    """To rad or m."""
+    if kind == "quaternion":
+        return 1.0
+    told, given, known, option = (
+        (columns.angles[at], units, ANGLES, "--units")
+        if kind == "angle"
+        else (columns.lengths[at], lengths, LENGTHS, "--lengths")
+    )
+    name = columns.names[at]
+    if not told and given is None:
+        values = columns.values[:, at]
+        span = f"spans {np.nanmin(values):.4g} ... {np.nanmax(values):.4g}" if (~np.isnan(values)).any() else "is empty"
+        raise SignalError(
+            f"{columns.origin}: column {name!r} {span} without a unit; expected {' or '.join(known)}. "
+            f"Pass {option} {' or '.join(known)} to settle it."
+        )
+    if told and told not in known:
+        raise SignalError(
+            f"{columns.origin}: column {name!r} is in {told!r}; expected {' or '.join(known)} of a joint's {kind}. "
+            f"Convert it, or name the right column with --columns."
+        )
+    if told and given is not None and told != given:
+        raise ConfigError(
+            f"{columns.origin}: column {name!r} is in {told} by the file, {option} says {given}. Leave {option} out."
+        )
+    unit = told or str(given)
+    if unit not in known:
+        raise unknown_name(f"unit ({option})", unit, known)
+    return known[unit]
+
+
+def _missing(model: BodyModel, name: str, columns: Columns) -> SignalError:
+    near = difflib.get_close_matches(name, columns.names, n=2, cutoff=0.5)
+    there = ", ".join(columns.names[:6]) + (" ..." if len(columns.names) > 6 else "")
+    hint = "The nearest is " + " or ".join(repr(n) for n in near) if near else f"It has {there}"
+    return SignalError(
+        f"{columns.origin}: no column for {name!r} of model {model.name!r}. {hint}. "
+        f"Pass --columns {name}=COLUMN, or --hold {name}=VALUE if it did not move."
+    )

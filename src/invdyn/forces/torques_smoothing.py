@@ -1,0 +1,144 @@
+"""Recorded positions of a model to positions, velocities, accelerations and their covariance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from invdyn.bodies.manifold import plain_numbers
+from invdyn.bodies.model import BodyModel
+from invdyn.episodes.smooth import smooth, smooth_free, smooth_rotation
+from invdyn.episodes.smooth_opensim import opensim_motion
+from invdyn.errors import ConfigError, SignalError, unknown_name
+from invdyn.forces.torques_columns import Positions, position_names
+
+__all__ = ["SmoothMotion", "Smoother", "follow_couplings", "smooth_positions"]
+
+Smoother = Literal["rts", "butterworth", "spline", "savgol", "opensim", "none"]
+
+
+@dataclass(frozen=True)
+class SmoothMotion:
+    """Motion of a model with its derivatives.
+
+    Attributes:
+        time: [T] s.
+        q: [T, nq] positions; coupled ones follow the others. v, a: [T, nv] velocities, accelerations.
+        covariance: [T, nv, 3, 3] of (displacement, velocity, acceleration) of each velocity number given the recording;
+            zero where held or coupled; None where the smoother knows none.
+        cutoff: [nv] Hz, half power; NaN where nothing was smoothed.
+        noise_std: [nv] rad or m, measurement noise; NaN where unknown.
+        method: the smoother.
+    """
+
+    time: Float[np.ndarray, " time"]
+    q: Float[np.ndarray, "time nq"]
+    v: Float[np.ndarray, "time nv"]
+    a: Float[np.ndarray, "time nv"]
+    covariance: Float[np.ndarray, "time nv 3 3"] | None
+    cutoff: Float[np.ndarray, " nv"]
+    noise_std: Float[np.ndarray, " nv"]
+    method: str
+
+
+def smooth_positions(
+    model: BodyModel, positions: Positions, method: Smoother = "rts", cutoff: float | None = None, **settings: Any
+) -> SmoothMotion:
+    """Smooth and differentiate all positions of a model.
+
+    Quaternions and free joints are always smoothed by `smooth_rotation` and `smooth_free` (RTS on the manifold), at the
+    same cut-off.
+
+    Args:
+        method: of the other numbers; `opensim` is the filter of OpenSim's inverse dynamics tool, `none` differentiates
+            a quintic spline through the recording as it is.
+        cutoff: Hz; None: found by likelihood (rts), cross-validation (spline), or the smoother's default (6 Hz).
+        settings: of `smooth`.
+
+    Raises:
+        UnknownNameError: no such smoother. ConfigError: a cut-off for `none`. SignalError: as `smooth`; missing values.
+    """
+    if method not in get_args(Smoother):
+        raise unknown_name("smoother", method, get_args(Smoother))
+    if method == "none" and cutoff is not None:
+        raise ConfigError(f"--cutoff {cutoff:g} goes with a smoother; --smooth none has none. Leave one of them out.")
+    time, steps = positions.time, len(positions.time)
+    q = positions.q.copy()
+    v, a = np.zeros((steps, model.nv)), np.zeros((steps, model.nv))
+    covariance = np.zeros((steps, model.nv, 3, 3))
+    cut, noise = np.full(model.nv, np.nan), np.full(model.nv, np.nan)
+    at_q, at_v = plain_numbers(model)
+    pairs = [(i, k) for i, k in zip(at_q, at_v) if positions.recorded[i]]
+    known = method == "rts"
+    if pairs:
+        i, k = [p[0] for p in pairs], [p[1] for p in pairs]
+        values = q[:, i]
+        if method in ("opensim", "none"):
+            _refuse_gaps(model, positions, i, method)
+            given = (6.0 if cutoff is None else cutoff) if method == "opensim" else None
+            found = opensim_motion(time, values, None, given)
+            q[:, i], v[:, k], a[:, k] = found.q, found.v, found.a
+            cut[k] = np.nan if given is None else given
+        else:
+            chosen = settings | ({} if cutoff is None else {"cutoff": cutoff})
+            smoothed = smooth(time, values, method, **chosen)
+            q[:, i], v[:, k], a[:, k] = smoothed.position, smoothed.velocity, smoothed.acceleration
+            cut[k] = smoothed.cutoff
+            if smoothed.covariance is not None and smoothed.noise_std is not None:
+                covariance[:, k], noise[k] = smoothed.covariance, smoothed.noise_std
+    half = {} if cutoff is None else {"cutoff": cutoff}
+    for body in model.bodies:
+        joint = body.joint
+        if joint.drive is not None or joint.kind not in ("free", "spherical") or not positions.recorded[joint.q]:
+            continue
+        if joint.kind == "free":
+            free = smooth_free(
+                time, q[:, joint.q : joint.q + 3], q[:, joint.q + 3 : joint.q + 7], translation=half, rotation=half
+            )
+            rows = slice(joint.v, joint.v + 6)
+            q[:, joint.q : joint.q + 7], v[:, rows], a[:, rows] = free.q, free.v, free.a
+            covariance[:, rows] = free.covariance
+            assert free.translation.noise_std is not None
+            cut[rows] = [*free.translation.cutoff, *[free.rotation.cutoff] * 3]
+            noise[rows] = [*free.translation.noise_std, *[free.rotation.noise_std] * 3]
+        else:
+            turn = smooth_rotation(time, q[:, joint.q : joint.q + 4], **half)
+            rows = slice(joint.v, joint.v + 3)
+            q[:, joint.q : joint.q + 4], v[:, rows], a[:, rows] = turn.orientation, turn.omega, turn.alpha
+            covariance[:, rows], cut[rows], noise[rows] = turn.covariance, turn.cutoff, turn.noise_std
+    follow_couplings(model, q, v, a)
+    return SmoothMotion(time, q, v, a, covariance if known else None, cut, noise, method)
+
+
+def _refuse_gaps(model: BodyModel, positions: Positions, numbers: list[int], method: str) -> None:
+    for i in numbers:
+        gaps = np.flatnonzero(np.isnan(positions.q[:, i]))
+        if len(gaps):
+            raise SignalError(
+                f"{positions.origin}: {position_names(model)[i]!r} is missing at step {gaps[0]} ({len(gaps)} in all); "
+                f"--smooth {method} cannot bridge gaps. Use --smooth rts, which can."
+            )
+
+
+def follow_couplings(
+    model: BodyModel,
+    q: Float[np.ndarray, "steps nq"],
+    v: Float[np.ndarray, "steps nv"],
+    a: Float[np.ndarray, "steps nv"],
+) -> None:
+    """Set coupled coordinates from those that decide them, in place: x(q), x' v, x' a + x'' v^2."""
+    at_q, at_v = plain_numbers(model) if model.couplings else ([], [])
+    velocity = dict(zip(at_q, at_v))
+    for number, drive in model.couplings.items():
+        k = velocity[number]
+        rows = list(torch.from_numpy(np.ascontiguousarray(q.T)))
+        q[:, number] = np.asarray(drive.displacement(rows))
+        v[:, k], a[:, k] = 0.0, 0.0
+        for i, (slope, curvature) in drive.slopes(rows).items():
+            s, c = np.asarray(slope), np.asarray(curvature)
+            v[:, k] += s * v[:, i]
+            a[:, k] += s * a[:, i] + c * v[:, i] ** 2
