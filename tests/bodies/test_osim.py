@@ -69,7 +69,7 @@ def test_joints_move_their_child(kind: str, tmp_path: Path) -> None:
 def test_custom_joint_of_functions_of_coordinates(tmp_path: Path) -> None:
     """Translations stand in the parent's joint frame, the rotations follow in their order, whatever the axes."""
     knee = spatial(
-        rotation1=f"<coordinates>flexion</coordinates>{LINE}<axis>0 0.6 0.8</axis>",
+        rotation1=f"<coordinates>flexion</coordinates>{LINE}<axis>0 3 4</axis>",
         rotation2="<coordinates>flexion</coordinates><PolynomialFunction><coefficients>0.5 0.2 0</coefficients>"
         "</PolynomialFunction><axis>1 0 0</axis>",
         rotation3="<Constant><value>0.3</value></Constant><axis>0 1 0</axis>",
@@ -87,6 +87,17 @@ def test_custom_joint_of_functions_of_coordinates(tmp_path: Path) -> None:
     same(placed(model.bodies, Q), IN.then(motion).then(OUT.inverse()))
     assert [c.motion for c in model.coordinates] == ["rotational", "coupled"]
     assert [c.rotational for c in model.bodies.coordinates] == [True, False]
+
+
+def test_inertia_no_body_can_have_is_taken_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Toes of the first gait models: one moment above the sum of the others. OpenSim computes with other ones."""
+    text = model_4(joint_4("PinJoint", "")).replace("<inertia>0.3 0.4 0.5 0.01 -0.02 0.03<", "<inertia>1 2 10 0 0 0<")
+    with caplog.at_level(logging.WARNING):
+        found = read_osim(write(tmp_path, text))
+    assert found.bodies[0].inertia.mass == 2
+    assert np.linalg.eigvalsh(found.bodies[0].inertia.about_com) == pytest.approx([1, 2, 10])
+    assert "the moments of link, 1, 2 and 10 kg m^2, are no body's" in caplog.text
+    assert "OpenSim 4 would put their quadratic mean in place of each" in caplog.text
 
 
 def test_power_of_a_custom_joint_is_the_rate_of_its_energy(tmp_path: Path) -> None:
@@ -226,9 +237,9 @@ REFUSED = {
         "rotation1 of 2 coordinates without a function",
     ),
     "parallel": (model_4(joint_4("CustomJoint", BENT)), "parallel rotation axes"),
-    "long axis": (
-        model_4(joint_4("CustomJoint", spatial(rotation1=PLANE + "<axis>1 1 0</axis>"))),
-        "axis of rotation1 has the length 1.414",
+    "no axis": (
+        model_4(joint_4("CustomJoint", spatial(rotation1=PLANE + "<axis>0 0 0</axis>"))),
+        "axis of rotation1 has the length 0; expected a direction",
     ),
     "no transform": (model_4(joint_4("CustomJoint", "")), "CustomJoint 'hinge' without <SpatialTransform>"),
     "axis twice": (

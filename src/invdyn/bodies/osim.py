@@ -242,7 +242,15 @@ class _Reader:
         xx, yy, zz, xy, xz, yz = numbers("inertia", 6) if parts["inertia"] else [numbers(tag, 1)[0] for tag in PRODUCTS]
         if mass < 0 or min(xx, yy, zz) < 0:
             raise document.error(element, f"{named(element)} has mass {mass:g} and moments {[xx, yy, zz]}", "0 or more")
-        return Inertia.of(mass, numbers("mass_center", 3), [[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        about_com = [[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]
+        principal = np.linalg.eigvalsh(about_com)
+        if principal[2] > (principal[0] + principal[1]) * (1 + 1e-6):
+            log.warning(
+                "%s: line %d: the moments of %s, %.4g, %.4g and %.4g kg m^2, are no body's: one is above the sum of "
+                "the others. They are taken; OpenSim 4 would put their quadratic mean in place of each.",
+                *(document.path, element.sourceline, element.get("name"), *principal),
+            )
+        return Inertia.of(mass, numbers("mass_center", 3), about_com)
 
     def _within(self, element: Any, body: str) -> PlacedJoint:
         """A joint inside its child body (OpenSim 2 and 3)."""

@@ -56,6 +56,8 @@ JOINTS: Mapping[str, tuple[tuple[int, Kind, Vector3], ...] | None] = {
 }
 """Joint -> (coordinate, kind, axis) of each move; None: the file tells."""
 AXES = ("translation1", "translation2", "translation3", "rotation1", "rotation2", "rotation3")
+SHORTEST = 1e-3
+"""Axes below are none."""
 IN_JOINT = ("VisibleObject", "components", "FrameGeometry", "WrapObjectSet")
 IN_COORDINATE = (
     *("initial_value", "prescribed_function", "is_free_to_satisfy_constraints", "tolerance"),
@@ -256,6 +258,7 @@ def _spatial(document: XmlDocument, element: Any, transform: Any | None) -> tupl
 
 
 def _move(document: XmlDocument, name: str, element: Any) -> Move:
+    """One axis; of any length, as Simbody normalises it (models of OpenSim 2 have some of 0.98)."""
     known = ("coordinates", "axis")
     parts = document.sort(element, known, ("function", *FUNCTIONS))
     function = function_element(document, element)
@@ -265,8 +268,8 @@ def _move(document: XmlDocument, name: str, element: Any) -> Move:
     told = document.at_most_one(element, parts["axis"])
     axis = default if told is None else np.array(document.numbers(told, document.text(told), 3, f"axis of {name}"))
     length = float(np.linalg.norm(axis))
-    if abs(length - 1) > 1e-3:
-        raise document.error(element, f"axis of {name} has the length {length:.4g}", "1", "Scale it to a unit vector.")
+    if length < SHORTEST:
+        raise document.error(element, f"axis of {name} has the length {length:.4g}", "a direction")
     if function is None and len(coordinates) > 1:
         raise document.error(element, f"{name} of {len(coordinates)} coordinates without a function", "a function")
     if is_constant(document, function):
