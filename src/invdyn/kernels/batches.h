@@ -1,16 +1,18 @@
-/* The way through a batch. A block of samples that fits the cache is turned into groups of LANES samples, row by row
-   (workspace [group][row][lane]), computed group by group, and turned back. Rows of a large batch lie far apart in memory,
-   often at distances the cache maps onto itself; and batch-first arrays hold a sample's numbers side by side, so that a
-   group is a small matrix to transpose. While a block is computed, the next one is fetched. */
+/* The way through a batch, on threads. Samples are turned into groups of LANES, row by row (workspace [group][row][lane]),
+   computed group by group, and turned back. A group at a time stays in the first-level cache; the program itself asks
+   for the numbers of a later group, one line now and then, so that memory works while it computes.
+   Rows of a batch-last array at distances the cache maps onto itself (a multiple of 4096 bytes) would drive each other
+   out: there a block of many groups is copied instead, some thousand bytes a row. */
 
-#define LARGE 4000000 /* bytes of results, from which on they go past the cache */
+#define LARGE 1000000 /* bytes of results, from which on they go past the cache */
 
 typedef struct {
     const T *const *in;
     T *const *out;
     const ptrdiff_t *layout; /* per array: step between rows, step between samples */
     size_t start, stop, batch;
-    int large; /* whether the results are larger than a cache */
+    size_t block; /* samples turned at a time */
+    int large;    /* whether the results are larger than a cache */
 } Job;
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -133,19 +135,11 @@ static void scatter(T *to, const T *from, size_t size, ptrdiff_t row, ptrdiff_t 
             to[(ptrdiff_t)i * row + (ptrdiff_t)b * sample] = from[b / LANES * size + i * LANES + b % LANES];
 }
 
-static void fetch(const Job *job, size_t b) {
-    if (b + LANES > job->stop) return;
-    for (int k = 0; k < INPUTS; k++) {
-        const ptrdiff_t row = job->layout[2 * k], sample = job->layout[2 * k + 1];
-        if (!IS_UNIFORM[k] && sample == 1) /* batch-first arrays are read in order: the processor sees that itself */
-            for (int i = 0; i < SIZE[k]; i++) __builtin_prefetch(job->in[k] + (ptrdiff_t)i * row + b, 0, 2);
-    }
-}
-
 static void *work(void *given) {
     const Job *job = given;
-    const size_t groups = BLOCK / LANES, size_in = ROWS_IN * LANES, size_out = ROWS_OUT * LANES;
+    const size_t groups = (job->block + LANES - 1) / LANES, size_in = ROWS_IN * LANES, size_out = ROWS_OUT * LANES;
     T *in;
+    Ahead ahead[INPUTS];
     if (posix_memalign((void **)&in, 64, (groups * (size_in + size_out) + (SPILL + 2) * LANES + size_out + UNIFORM) * sizeof(T)))
         return given;
     T *out = in + groups * size_in;
@@ -154,8 +148,15 @@ static void *work(void *given) {
     for (int k = 0, u = 0; k < INPUTS; k++)
         if (IS_UNIFORM[k])
             for (int i = 0; i < SIZE[k]; i++) uniform[u++] = job->in[k][(ptrdiff_t)i * job->layout[2 * k]];
-    for (size_t b = job->start; b < job->stop; b += BLOCK) {
-        const size_t n = job->stop - b < BLOCK ? job->stop - b : BLOCK;
+    for (size_t b = job->start; b < job->stop; b += job->block) {
+        const size_t n = job->stop - b < job->block ? job->stop - b : job->block;
+        const size_t later = b + AHEAD * LANES;
+        for (int k = 0; k < INPUTS; k++) {
+            const ptrdiff_t r = job->layout[2 * k], s = job->layout[2 * k + 1];
+            const int useful = job->block == LANES && later + LANES <= job->stop && !IS_UNIFORM[k];
+            ahead[k].base = useful ? (const char *)(job->in[k] + (ptrdiff_t)later * s) : (const char *)in;
+            ahead[k].step = useful ? (s == 1 ? r * (ptrdiff_t)sizeof(T) : 64) : 0;
+        }
         T *row = in;
         for (int k = 0; k < INPUTS; k++)
             if (!IS_UNIFORM[k]) {
@@ -164,10 +165,7 @@ static void *work(void *given) {
                 gather(row, size_in, job->in[k] + (ptrdiff_t)b * s, r, s, SIZE[k], n, room);
                 row += SIZE[k] * LANES;
             }
-        for (size_t j = 0, g = 0; j < n; j += LANES, g++) {
-            fetch(job, b + BLOCK + j);
-            program(in + g * size_in, out + g * size_out, uniform, spill);
-        }
+        for (size_t g = 0; g * LANES < n; g++) program(in + g * size_in, out + g * size_out, uniform, spill, ahead);
         row = out;
         for (int k = INPUTS; k < INPUTS + OUTPUTS; k++) {
             const ptrdiff_t r = job->layout[2 * k], s = job->layout[2 * k + 1];
@@ -185,12 +183,15 @@ int run(const T *const *in, T *const *out, const ptrdiff_t *layout, size_t batch
     pthread_t thread[MOST];
     Job job[MOST];
     int begun[MOST], failed = 0;
-    const size_t blocks = (batch + BLOCK - 1) / BLOCK;
     const int large = batch * ROWS_OUT * sizeof(T) > LARGE;
+    size_t block = LANES;
+    for (int k = 0; k < INPUTS + OUTPUTS; k++)
+        if (!IS_UNIFORM[k] && layout[2 * k] * sizeof(T) % 4096 == 0) block = BLOCK;
+    const size_t blocks = (batch + block - 1) / block;
     if (threads > MOST) threads = MOST;
     if ((size_t)threads > blocks) threads = (int)blocks;
     for (int t = 0; t < threads; t++) {
-        job[t] = (Job){in, out, layout, blocks * t / threads * BLOCK, blocks * (t + 1) / threads * BLOCK, batch, large};
+        job[t] = (Job){in, out, layout, blocks * t / threads * block, blocks * (t + 1) / threads * block, batch, block, large};
         if (job[t].stop > batch) job[t].stop = batch;
         begun[t] = t + 1 < threads && !pthread_create(&thread[t], NULL, work, &job[t]);
         if (!begun[t]) failed |= work(&job[t]) != NULL;

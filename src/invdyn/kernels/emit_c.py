@@ -37,7 +37,7 @@ _FORMS: dict[str, Callable[..., str]] = {
     "max": lambda a, b: f"vmax({a},{b})",
     "select": lambda a, b, x, y: f"pick({a}<{b},{x},{y})",
 }
-_ARGUMENTS = "(const T*restrict x,T*restrict y,const T*restrict u,V*restrict w)"
+_ARGUMENTS = "(const T*restrict x,T*restrict y,const T*restrict u,V*restrict w,const Ahead*restrict f)"
 _SCALAR_FIRST = {"add", "sub", "mul", "div"}  # operators that C broadcasts a constant over a vector for
 
 
@@ -58,6 +58,7 @@ def emit_c(program: Program, single: bool) -> str:
         "INPUTS": len(program.inputs),
         "OUTPUTS": len(program.outputs),
         "BLOCK": block,
+        "AHEAD": 1 + 3000 // max(program.operations, 1),
         "ROWS_IN": inside,
         "ROWS_OUT": outside,
         "UNIFORM": sum(b.size for b in program.inputs if b.uniform),
@@ -70,7 +71,7 @@ def emit_c(program: Program, single: bool) -> str:
         _text("vector_math.h"),
         f"enum {{ {', '.join(f'{k} = {n}' for k, n in constants.items())} }};",
         f"static const int SIZE[] = {{{', '.join(map(str, sizes))}}};",
-        f"static const int IS_UNIFORM[] = {{{', '.join(map(str, [*uniform, 0]))}}};",
+        f"static const int IS_UNIFORM[] = {{{', '.join(map(str, [*uniform, *(0 for _ in program.outputs)]))}}};",
     ]
     return "\n".join([*head, body, _text("batches.h")])
 
@@ -111,20 +112,32 @@ def _pieces(program: Program) -> tuple[str, int]:
     angles = _angles(program, where)
     fixed = 2 * len(angles)
     crossing = {i: fixed + k for i, k in crossing.items()}
-    functions = [_piece(program, k, chunk, where, crossing, results, angles) for k, chunk in enumerate(chunks)]
+    fetches = _fetches(program, [i for chunk in chunks for i in chunk])
+    functions = [_piece(program, k, c, where, crossing, results, angles, fetches) for k, c in enumerate(chunks)]
     rows = [
         f"*(V*)(y+{i}*LANES)={_load(program, n, where)};"
         for n, found in results.items()
         if n not in piece_of
         for i in found
     ]
-    lines = [*rows, *(f"piece{k}(x,y,u,w);" for k in range(len(chunks)))]
+    lines = [*rows, *(f"piece{k}(x,y,u,w,f);" for k in range(len(chunks)))]
     if angles:
         numbers = [where[program.args[a][0]].split("+")[1].split("*")[0] for a in angles]
         functions.append(f"static const int ANGLE[]={{{','.join(numbers)}}};")
         lines.insert(0, f"sincos_rows(x,ANGLE,{len(angles)},w);")
     whole = "\n".join([f"static void program{_ARGUMENTS}{{", *lines, "}"])
     return "\n".join([*functions, whole]), fixed + len(crossing)
+
+
+def _fetches(program: Program, operations: list[int]) -> dict[int, list[str]]:
+    """After which operations a line of the later group is asked for: evenly through the program."""
+    lines = [(k, i) for k, b in enumerate(program.inputs) if not b.uniform for i in range(b.size)]
+    found: dict[int, list[str]] = {}
+    for n, (k, i) in enumerate(lines):
+        if operations:
+            at = operations[n * len(operations) // len(lines)]
+            found.setdefault(at, []).append(f"__builtin_prefetch(f[{k}].base+{i}*f[{k}].step);")
+    return found
 
 
 def _angles(program: Program, where: dict[int, str]) -> dict[int, int]:
@@ -146,6 +159,7 @@ def _piece(
     crossing: dict[int, int],
     results: dict[int, list[int]],
     angles: dict[int, int],
+    fetches: dict[int, list[str]],
 ) -> str:
     """One C function: a stretch of the program."""
     lines = [f"static __attribute__((noinline)) void piece{k}{_ARGUMENTS}{{"]
@@ -177,6 +191,7 @@ def _piece(
         else:
             lines.append(f"const V t{i}={_FORMS[op](*names)};")
         known.add(i)
+        lines += fetches.get(i, ())
         if i in crossing:
             lines.append(f"w[{crossing[i]}]=t{i};")
         lines += [f"*(V*)(y+{r}*LANES)=t{i};" for r in results.get(i, ())]

@@ -35,6 +35,11 @@ typedef int64_t I;
 typedef T V __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
 typedef I M __attribute__((vector_size(BYTES)));
 
+typedef struct { /* lines of memory a program may ask for while it computes */
+    const char *base;
+    ptrdiff_t step;
+} Ahead;
+
 static inline V all(T x) { return x - (V){0}; }
 static inline V pick(M mask, V yes, V no) { return (V)(((M)yes & mask) | ((M)no & ~mask)); }
 static inline V vabs(V x) { return (V)((M)x & ~((M)all(-0.0))); }
