@@ -7,7 +7,7 @@ spherical one `<joint>.qx .qy .qz .qw` (quaternions x y z w, body to parent).
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,6 +185,7 @@ def match_positions(
     q = np.full((len(columns.time), model.nq), np.nan)
     recorded = [False] * model.nq
     used: set[str] = set()
+    lacking: list[str] = []
     for i, (name, kind) in enumerate(zip(names, kinds)):
         column = named.get(name, name)
         if column in columns.names:
@@ -198,7 +199,9 @@ def match_positions(
         elif name in hold:
             q[:, i] = hold[name]
         else:
-            raise _missing(model, name, columns)
+            lacking.append(name)
+    if lacking:
+        raise _missing(model, lacking, columns)
     lost = [names[i] for i in range(model.nq) if recorded[i] and np.isnan(q[:, i]).all()]
     if lost:
         raise SignalError(f"{columns.origin}: column of {lost[0]!r} has no value at all. Give it, or --hold it.")
@@ -238,11 +241,13 @@ def _factor(columns: Columns, at: int, kind: str, units: str | None, lengths: st
     return known[unit]
 
 
-def _missing(model: BodyModel, name: str, columns: Columns) -> SignalError:
+def _missing(model: BodyModel, lacking: Sequence[str], columns: Columns) -> SignalError:
+    name, rest = lacking[0], lacking[1:]
     near = difflib.get_close_matches(name, columns.names, n=2, cutoff=0.5)
     there = ", ".join(columns.names[:6]) + (" ..." if len(columns.names) > 6 else "")
     hint = "The nearest is " + " or ".join(repr(n) for n in near) if near else f"It has {there}"
+    more = f" (nor for {', '.join(rest)})" if rest else ""
     return SignalError(
-        f"{columns.origin}: no column for {name!r} of model {model.name!r}. {hint}. "
+        f"{columns.origin}: no column for {name!r} of model {model.name!r}{more}. {hint}. "
         f"Pass --columns {name}=COLUMN, or --hold {name}=VALUE if it did not move."
     )

@@ -38,7 +38,7 @@ def find_root(model: BodyModel) -> Root | None:
                 rows += [t.v for t in joint.drive.terms if t.v >= 0]
             else:
                 rows += range(joint.v, joint.v + NV[joint.kind])
-        unique = tuple(dict.fromkeys(rows))
+        unique = tuple(sorted(set(rows)))
         if len(unique) == 6 and not _hinged(model, unique):
             return Root(i, unique)
         if len(unique) > 6 and i == 0:
