@@ -114,7 +114,7 @@ def world_loads(
     grounded = model
     if "ground" not in known:
         grounded = replace(model, sites=(*model.sites, Site("ground", -1)))
-    zeros = np.zeros((len(time), model.nv))
+    zeros = np.zeros(q.shape)  # rates do not enter
     motion = OpenSimMotion(time, q, zeros, zeros)
     flat = load_wrenches(OsimModel(grounded, ()), motion, loads, table)
     per_body = flat.reshape(len(time), -1, 6)

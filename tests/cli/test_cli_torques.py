@@ -1,0 +1,185 @@
+"""`invdyn torques`: every kind of motion file in, every kind of output, nothing overwritten or half-written."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Run
+from torques_case import ARM, HOPPER, arm_torque, swing, write_csv, write_robot
+
+from invdyn.bodies.dynamics import Dynamics
+from invdyn.bodies.urdf import read_urdf
+from invdyn.episodes import open_dataset
+from invdyn.episodes.formats.opensim_tables import Table, read_table, write_table
+
+NO_SWEEP = ("--sweep", "3", "6")
+
+
+@pytest.fixture
+def arm(tmp_path: Path) -> Path:
+    return write_robot(tmp_path, ARM)
+
+
+@pytest.fixture
+def motion(tmp_path: Path) -> Path:
+    time, q, _, _ = swing()
+    return write_csv(tmp_path / "swing.csv", time, {"shoulder [rad]": q[:, 0], "elbow [rad]": q[:, 1]})
+
+
+def truth() -> np.ndarray:
+    return arm_torque(*swing()[1:])
+
+
+def close(found: np.ndarray) -> None:
+    assert np.abs(found - truth())[20:-20].max() < 1e-3 * np.abs(truth()).max()
+
+
+def test_csv_to_all_outputs(invdyn: Run, arm: Path, motion: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / "tau.csv", tmp_path / "tau.sto", tmp_path / "tau"]
+    report = tmp_path / "tau.html"
+    told = invdyn("torques", arm, motion, "--out", *outs, "--report", report, "--json").value
+    assert told["out"] == [str(o) for o in outs]
+    (one,) = told["recordings"]
+    assert (one["frames"], one["smoother"], one["level"], one["residual"]) == (300, "rts", 0.9, None)
+    assert [r["coordinate"] for r in one["coordinates"]] == ["shoulder", "elbow"]
+    assert one["coordinates"][0]["peak"] == pytest.approx(np.abs(truth()[:, 0]).max(), rel=0.02)
+    assert one["replay"]["acceleration_error"] < 1e-9
+    assert [c["cutoff"] for c in one["cutoffs"]] == [3.0, 4.5, 6.0, 9.0, 12.0]
+    with outs[0].open() as file:
+        head, *rows = csv.reader(file)
+    assert head[:4] == ["time", "tau.shoulder [N m]", "tau.shoulder.lower [N m]", "tau.shoulder.upper [N m]"]
+    values = np.array(rows, float)
+    close(values[:, [1, 4]])
+    assert (values[:, 2] < values[:, 1]).all()
+    table = read_table(outs[1])
+    assert table.names == ("shoulder_moment", "elbow_moment")
+    np.testing.assert_array_equal(table.values, values[:, [1, 4]])
+    episode = open_dataset(outs[2])[0]
+    np.testing.assert_array_equal(episode["force.torque"].values, table.values)
+    assert episode.schema["force.torque"].unit == "N m"
+    assert set(episode["label.force.torque.source"].values) == {"inferred:inverse dynamics"}
+    assert {"observation.velocity", "observation.acceleration", "label.force.torque.upper"} <= set(episode)
+    page = report.read_text()
+    for heading in ("Torques behind the motion", "Effect of the cut-off", "Replayed forward", "<svg"):
+        assert heading in page
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        *("robot.urdf", "swing.csv", "tau", "tau.csv", "tau.html", "tau.sto")
+    ]
+
+
+def test_outputs_are_never_overwritten_unasked(invdyn: Run, arm: Path, motion: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tau.csv"
+    out.write_text("mine")
+    args = ("torques", arm, motion, "--out", out, *NO_SWEEP)
+    invdyn(*args).refused("tau.csv exists already. Choose another --out, or pass --overwrite to replace it.")
+    assert out.read_text() == "mine"
+    assert invdyn(*args, "--overwrite").code == 0
+    assert out.read_text().startswith("time,")
+    dataset = tmp_path / "set"
+    assert invdyn("torques", arm, motion, "--out", dataset, *NO_SWEEP).code == 0
+    invdyn("torques", arm, motion, "--out", dataset, *NO_SWEEP).refused("exists already")
+
+
+def test_people_get_tables(invdyn: Run, arm: Path, motion: Path, tmp_path: Path) -> None:
+    out = invdyn("torques", arm, motion, "--out", tmp_path / "tau.csv", *NO_SWEEP).out
+    assert "300 frames, 2.99 s, smoothed by rts" in out
+    assert "replay lands off by" in out
+    assert out.strip().splitlines()[-1] == f"written: {tmp_path / 'tau.csv'}"
+
+
+def test_degrees_of_an_opensim_table(invdyn: Run, arm: Path, tmp_path: Path) -> None:
+    time, q, _, _ = swing()
+    file = tmp_path / "swing.mot"
+    write_table(Table(("elbow", "/jointset/s/shoulder/value", "other"), time,
+                      np.degrees(np.stack([q[:, 1], q[:, 0], 0 * time], 1)), True), file)  # fmt: skip
+    ran = invdyn("torques", arm, file, "--out", tmp_path / "tau.sto", "--smooth", "opensim", "--cutoff", 20, *NO_SWEEP)
+    assert ran.code == 0, ran.err
+    assert "1 columns are no position of the model and are left out: other" in ran.err
+    assert "--smooth opensim knows no noise of the measurement" in ran.err
+    found = read_table(tmp_path / "tau.sto").values
+    assert np.abs(found - truth())[30:-30].max() < 0.02 * np.abs(truth()).max()
+
+
+def test_npz_by_signal_and_units_as_told(invdyn: Run, arm: Path, tmp_path: Path) -> None:
+    time, q, _, _ = swing()
+    file = tmp_path / "swing.npz"
+    np.savez(file, positions=np.degrees(q), timestamp=time)
+    out = tmp_path / "tau.csv"
+    args = ("torques", arm, file, "--signal", "positions", "--units", "deg", "--out", out, *NO_SWEEP)
+    assert invdyn(*args).code == 0
+    with out.open() as opened:
+        values = np.array(list(csv.reader(opened))[1:], float)
+    close(values[:, [1, 4]])
+
+
+def test_several_episodes_of_our_own_dataset(invdyn: Run, arm: Path, tmp_path: Path) -> None:
+    time, q, _, _ = swing()
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    for k, part in enumerate((slice(0, 150), slice(150, 300))):
+        write_csv(folder / f"run_{k}.csv", time[part], {"shoulder [rad]": q[part, 0], "elbow [rad]": q[part, 1]})
+    assert invdyn("convert", folder, tmp_path / "set").code == 0
+    args = ("torques", arm, tmp_path / "set", *NO_SWEEP)
+    assert invdyn(*args, "--out", tmp_path / "tau").code == 0
+    data = open_dataset(tmp_path / "tau")
+    assert data.lengths.tolist() == [150, 150]
+    found = np.concatenate([e["force.torque"].values for e in data])
+    assert np.abs(found - truth())[20:130].max() < 1e-3 * np.abs(truth()).max()
+    invdyn(*args, "--out", tmp_path / "tau.csv").refused(
+        "tau.csv: 2 recordings for one .csv file. Choose one with --episode N, or name a folder."
+    )
+    assert invdyn(*args, "--episode", 1, "--out", tmp_path / "one.csv").code == 0
+    invdyn(*args, "--episode", 2, "--out", tmp_path / "two.csv").refused("has episodes 0 to 1")
+
+
+def test_markers_of_a_trc_by_inverse_kinematics(invdyn: Run, arm: Path, tmp_path: Path) -> None:
+    """Markers on the links, the recording with y up; 0.1 mm of noise."""
+    from invdyn.episodes import Dataset, Episode, write_dataset
+    from invdyn.episodes.formats.markers import Markers
+
+    time, q, _, _ = swing()
+    model = read_urdf(arm)
+    names = ("m1", "m2", "m3", "hand")
+    frames = Dynamics(model).frames(torch.from_numpy(np.ascontiguousarray(q.T)), names)
+    points = np.moveaxis(frames.translation.numpy(), -1, 0)
+    points = points + 1e-4 * np.random.default_rng(0).normal(size=points.shape)
+    recorded = np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
+    markers = Markers(names, time, recorded, 100.0)
+    file = tmp_path / "swing.trc"
+    episode = Episode.from_signals(markers.signals(file), fps=100.0, timestamp=time, metadata={"markers": list(names)})
+    write_dataset(Dataset.from_episodes([episode]), file, format="trc")
+    ran = invdyn("torques", arm, file, "--up", "y", "--out", tmp_path / "tau.sto", *NO_SWEEP, "--json")
+    assert ran.value["markers"]["rms"] < 3e-4
+    found = read_table(tmp_path / "tau.sto").values
+    assert np.sqrt(((found - truth())[20:-20] ** 2).mean()) < 0.05 * np.sqrt((truth() ** 2).mean())
+
+
+def test_loads_of_a_table_and_contacts_without_one(invdyn: Run, tmp_path: Path) -> None:
+    robot = write_robot(tmp_path, HOPPER)
+    time = np.arange(100) / 100
+    free = {"root.tx [m]": 0 * time, "root.ty [m]": 0 * time, "root.tz [m]": 0 * time + 0.6,
+            "root.qx": 0 * time, "root.qy": 0 * time, "root.qz": 0 * time, "root.qw": 0 * time + 1}  # fmt: skip
+    rng = np.random.default_rng(0)
+    free = {n: x + (1e-6 * rng.normal(size=100) if n.endswith("[m]") else 0) for n, x in free.items()}
+    motion = write_csv(tmp_path / "stand.csv", time, {**free, "knee [rad]": 1e-6 * rng.normal(size=100)})
+    weight = np.tile([0, 0, 98.1], (100, 1))
+    grf = tmp_path / "grf.mot"
+    names = tuple(f"foot_{p}{a}" for p in "vp" for a in "xyz")
+    write_table(Table(names, time, np.hstack([weight, 0 * weight]), False), grf)
+    base = ("torques", robot, motion, "--root", "free", *NO_SWEEP, "--json")
+    measured = invdyn(*base, "--grf", grf, "--grf-body", "shin=foot", "--out", tmp_path / "a.csv").value
+    assert max(r["rms_percent_bw"] for r in measured["recordings"][0]["residual"]) < 0.5
+    corners = [f"shin@{x},{y},-0.3" for x in (0.1, -0.1) for y in (0.1, -0.1)]
+    found = invdyn(*base, "--contacts", *corners, "--out", tmp_path / "b", "--report", tmp_path / "b.html").value[
+        "recordings"
+    ][0]
+    assert max(r["rms_percent_bw"] for r in found["residual"]) < 0.5
+    assert sum(c["mean_percent_bw"] for c in found["contacts"]) == pytest.approx(100, abs=0.5)
+    assert all(c["closed"] == 1 for c in found["contacts"])
+    assert "Contact forces found" in (tmp_path / "b.html").read_text()
+    bare = invdyn(*base, "--out", tmp_path / "c.csv").value["recordings"][0]
+    assert bare["residual"][2]["rms_percent_bw"] == pytest.approx(100, abs=0.5)

@@ -1,0 +1,238 @@
+"""What `invdyn torques` refuses: which file, which column, what was expected, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torques_case import ARM, HOPPER, SLIDER, swing, write_csv, write_robot
+
+from invdyn.bodies.model import BodyModel
+from invdyn.bodies.urdf import read_urdf
+from invdyn.cli.main import main
+from invdyn.episodes.formats.opensim_tables import Table
+from invdyn.errors import ConfigError, InvdynError, SignalError, UnknownNameError
+from invdyn.forces.torques import TorqueSettings, recover_torques
+from invdyn.forces.torques_columns import Columns, Positions, match_positions, table_columns
+from invdyn.forces.torques_contacts import ContactPoint, contact_model, upwards
+from invdyn.forces.torques_loads import table_loads
+from invdyn.forces.torques_smoothing import smooth_positions
+
+Cli = Callable[..., str]
+TIME = np.arange(50) / 50
+
+
+@pytest.fixture(scope="module")
+def arm(tmp_path_factory: pytest.TempPathFactory) -> BodyModel:
+    return read_urdf(write_robot(tmp_path_factory.mktemp("arm"), ARM))
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run the command on the arm and a recording; its one sentence. Nothing may have been written."""
+    robot = write_robot(tmp_path, ARM)
+    time, q, _, _ = swing(1.0)
+    motion = write_csv(tmp_path / "swing.csv", time, {"shoulder [rad]": q[:, 0], "elbow [rad]": q[:, 1]})
+
+    def run(*args: object, motion: Path = motion, out: str = "out.csv") -> str:
+        before = sorted(p.name for p in tmp_path.iterdir())
+        code = main(["torques", str(robot), str(motion), "--out", str(tmp_path / out), *map(str, args)])
+        captured = capsys.readouterr()
+        assert code == 2, captured
+        assert sorted(p.name for p in tmp_path.iterdir()) == before
+        return captured.err.strip().splitlines()[-1]
+
+    return run
+
+
+def columns(names: tuple[str, ...], unit: str = "rad") -> Columns:
+    values = np.tile(np.linspace(0, 60, 50)[:, None], (1, len(names)))
+    return Columns(names, TIME, values, (unit,) * len(names), (unit,) * len(names), "walk.csv")
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "error", "told"),
+    [
+        (
+            columns(("shoulder", "elbo")),
+            {},
+            SignalError,
+            (
+                "walk.csv: no column for 'elbow' of model 'arm'. The nearest is 'elbo'. "
+                "Pass --columns elbow=COLUMN, or --hold elbow=VALUE if it did not move."
+            ),
+        ),
+        (
+            columns(("a", "b")),
+            {},
+            SignalError,
+            "no column for 'shoulder' of model 'arm' (nor for elbow). It has a, b. Pass --columns shoulder=COLUMN",
+        ),
+        (
+            columns(("shoulder", "elbow"), ""),
+            {},
+            SignalError,
+            (
+                "walk.csv: column 'shoulder' spans 0 ... 60 without a unit; expected rad or deg. "
+                "Pass --units rad or deg to settle it."
+            ),
+        ),
+        (
+            columns(("shoulder", "elbow"), "furlong"),
+            {},
+            SignalError,
+            "column 'shoulder' is in 'furlong'; expected rad or deg of a joint's angle. Convert it",
+        ),
+        (
+            columns(("shoulder", "elbow"), "deg"),
+            {"units": "rad"},
+            ConfigError,
+            "column 'shoulder' is in deg by the file, --units says rad. Leave --units out.",
+        ),
+        (columns(("shoulder", "elbow"), ""), {"units": "grad"}, UnknownNameError, "unknown unit (--units) 'grad'"),
+        (
+            columns(("shoulder", "elbow")),
+            {"named": {"elbo": "x"}},
+            UnknownNameError,
+            "unknown position of model 'arm' 'elbo'. Did you mean 'elbow'?",
+        ),
+        (
+            columns(("shoulder", "elbow")),
+            {"named": {"elbow": "elbw"}},
+            UnknownNameError,
+            "unknown column of walk.csv 'elbw'. Did you mean 'elbow'?",
+        ),
+        (
+            replace(columns(("shoulder", "elbow")), values=np.full((50, 2), np.nan)),
+            {},
+            SignalError,
+            "walk.csv: column of 'shoulder' has no value at all. Give it, or --hold it.",
+        ),
+    ],
+)
+def test_columns(arm: BodyModel, given: Columns, options: dict[str, object], error: type, told: str) -> None:
+    with pytest.raises(error) as raised:
+        match_positions(arm, given, **options)  # type: ignore[arg-type]
+    assert told in str(raised.value)
+    assert isinstance(raised.value, InvdynError)
+
+
+def test_lengths(tmp_path: Path) -> None:
+    slider = read_urdf(write_robot(tmp_path, SLIDER))
+    with pytest.raises(SignalError, match=r"'rail' spans 0 ... 60 without a unit; expected m or mm or cm"):
+        match_positions(slider, columns(("rail",), ""))
+    assert match_positions(slider, columns(("rail",), "mm")).q.max() == pytest.approx(0.06)
+
+
+def test_a_table_of_vectors() -> None:
+    table = Table(("a",), TIME, np.zeros((50, 3)), False, data_type="Vec3")
+    with pytest.raises(SignalError, match=r"x.sto: columns of 3 numbers; expected one coordinate each"):
+        table_columns(table, "x.sto")
+
+
+def test_loads() -> None:
+    table = Table(("left_vx", "left_vy", "left_vz"), TIME, np.zeros((50, 3)), False)
+    with pytest.raises(SignalError) as raised:
+        table_loads(table, "grf.mot", {"foot": "right"})
+    assert "no columns right_vx, right_vy, right_vz for the load on 'foot'; it has left." in str(raised.value)
+
+
+def test_smoothing(arm: BodyModel) -> None:
+    q = np.zeros((50, 2))
+    q[7, 1] = np.nan
+    positions = Positions(TIME, q, (True, True), (), "walk.csv")
+    with pytest.raises(
+        SignalError, match=r"'elbow' is missing at step 7 \(1 in all\); --smooth none cannot bridge gaps"
+    ):
+        smooth_positions(arm, positions, "none")
+    with pytest.raises(ConfigError, match="--cutoff 5 goes with a smoother; --smooth none has none"):
+        smooth_positions(arm, positions, "none", 5.0)
+
+
+def test_contacts(arm: BodyModel, tmp_path: Path) -> None:
+    positions = Positions(TIME, np.zeros((50, 2)), (True, True), (), "walk.csv")
+    point = ContactPoint("hand")
+    with pytest.raises(ConfigError, match="--contacts: model 'arm' is fixed to the world"):
+        recover_torques(arm, positions, TorqueSettings(contacts=(point,)))
+    with pytest.raises(ConfigError, match=r"--contacts hand stands twice"):
+        contact_model(arm, (point, point))
+    with pytest.raises(UnknownNameError, match="Did you mean 'hand'"):
+        contact_model(arm, (ContactPoint("hnd"),))
+    with pytest.raises(ConfigError, match=r"--contacts base: it is fixed to the world. Name a frame of a moving body"):
+        contact_model(arm, (ContactPoint("base"),))
+    with pytest.raises(ConfigError, match="expected SITE or SITE@x,y,z in m"):
+        ContactPoint.parse("hand@1,2")
+    with pytest.raises(ConfigError, match="has no gravity, so nothing says where up is"):
+        upwards(arm.with_gravity((0.0, 0.0, 0.0)))
+    hopper = read_urdf(write_robot(tmp_path, HOPPER), "free")
+    loads = table_loads(Table(("f_vx", "f_vy", "f_vz"), TIME, np.zeros((50, 3)), False), "x", {"shin": "f"})
+    table = Table(("f_vx", "f_vy", "f_vz"), TIME, np.zeros((50, 3)), False)
+    standing = Positions(TIME, np.tile(hopper.neutral, (50, 1)), (True,) * 8, (), "walk.csv")
+    with pytest.raises(ConfigError, match=r"--contacts finds the forces that --grf measured. Give one of them"):
+        recover_torques(hopper, standing, TorqueSettings(contacts=(ContactPoint("shin"),)), (loads, table))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"level": 1.0}, "--level 1: expected a share between 0 and 1"),
+        ({"horizon": 0.0}, "--horizon 0 s: expected a positive number"),
+        ({"sweep": (3.0,)}, "expected two or more positive cut-offs in Hz"),
+    ],
+)
+def test_settings(options: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        TorqueSettings(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--grf", "nowhere.xml"), "nowhere.xml does not exist. Check --grf."),
+        (("--grf-body", "hand=grip"), "--grf-body without --grf: nothing says the forces. Give their file with --grf."),
+        (("--grf-body", "hand"), "--grf-body 'hand': expected NAME=VALUE, for example foot_r=ground_force."),
+        (("--hold", "elbow=bent"), "--hold elbow=bent: expected a number in rad or m."),
+        (("--hold", "elbow=1", "elbow=2"), "--hold elbow=... stands twice. Leave one out."),
+        (("--signal", "velocity"), "unknown signal of"),
+        (("--read", "nan=mask", "--episode", "4"), "--episode 4:"),
+        (("--contacts", "hand@0"), "expected SITE or SITE@x,y,z in m"),
+        (("--root", "free"), "no column for 'root.tx' of model 'arm' (nor for root.ty"),
+        (("--smooth", "kalman"), "--smooth"),
+    ],
+)
+def test_options(refused: Cli, args: tuple[str, ...], told: str) -> None:
+    assert told in refused(*args)
+
+
+def test_outputs(refused: Cli, tmp_path: Path) -> None:
+    assert "out.txt: expected .csv, .sto, .mot, or a folder without an ending. Rename it." in refused(out="out.txt")
+    (tmp_path / "old.html").write_text("mine")
+    told = refused("--report", tmp_path / "old.html")
+    assert "old.html exists already. Choose another --report, or pass --overwrite" in told
+
+
+def test_motion_and_loads_files(refused: Cli, tmp_path: Path) -> None:
+    assert "gone.csv does not exist. Check the path." in refused(motion=tmp_path / "gone.csv")
+    (tmp_path / "grf.csv").write_text("time,a\n0,1\n")
+    assert "expected external loads (.xml), a table (.mot, .sto) or a .c3d file" in refused(
+        "--grf", tmp_path / "grf.csv"
+    )
+    (tmp_path / "grf.mot").write_text("grf\ninDegrees=no\nendheader\ntime\tp_vx\tp_vy\tp_vz\n0\t0\t0\t0\n1\t0\t0\t0\n")
+    told = refused("--grf", tmp_path / "grf.mot")
+    assert "nothing says which bodies its forces push (p). Pass --grf-body BODY=p for each." in told
+    told = refused("--grf", tmp_path / "grf.mot", "--grf-body", "hnd=p")
+    assert "unknown body of model 'arm' 'hnd'. Did you mean 'hand'?" in told
+
+
+def test_markers(refused: Cli, tmp_path: Path) -> None:
+    rows = "\n".join(f"{k + 1}\t{k / 10}\t0\t0\t0" for k in range(8))
+    head = "PathFileType\t4\t(X/Y/Z)\tx.trc\nDataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\n10\t10\t8\t1\tmm\n"
+    (tmp_path / "x.trc").write_text(f"{head}Frame#\tTime\tm1\n\t\tX1\tY1\tZ1\n\n{rows}\n")
+    assert "1 of 1 are sites of model 'arm'; expected at least 3" in refused(motion=tmp_path / "x.trc")
+    told = refused("--up", "w", motion=tmp_path / "x.trc")
+    assert "--up 'w': expected one of x, y, z, -x, -y, -z" in told
+    told = refused("--hold", "elbow=1", motion=tmp_path / "x.trc")
+    assert "--columns, --hold, --signal and --lengths go with tables, not with markers." in told
