@@ -2,7 +2,7 @@
 
 q and v keep MuJoCo's addresses, so that one-dof joints have the same numbers here and there; only quaternions and free
 joints differ (`mujoco_convention`). A body of several joints becomes a chain of massless bodies; bodies without a joint
-are merged. What geoms touch is no part of a `BodyModel`.
+are merged; mocap bodies stand where the file puts them. What geoms touch is no part of a `BodyModel`.
 """
 
 from __future__ import annotations
