@@ -87,13 +87,13 @@ def rows_of_rnea(robot: Robot, sizes: list[int], seconds: float) -> list[dict[st
         given = [torch.from_numpy(c).to(dtype) for c in x]
         # a batch-first tensor seen as [numbers, batch] is the transpose of [batch, numbers]
         given = [g.T.contiguous().T if layout == "first" else g.contiguous() for g in given]
+        result = torch.empty(n, robot.model.nv, dtype=dtype).T
+        result = result if layout == "first" else result.contiguous()
         if n == 1:
             theirs: Call = partial(pin.rnea, robot.theirs, robot.data, *(c[:, 0].copy() for c in x))
         else:
             theirs = partial(pin.rneaInParallel, threads, pools[threads], *x, np.zeros((robot.theirs.nv, n), order="F"))
-        mine, peer = alternating(
-            partial(function.native, given, batch_first=layout == "first", threads=threads), theirs, seconds
-        )
+        mine, peer = alternating(partial(function.native, given, threads=threads, out=[result]), theirs, seconds)
         name = f"rnea {robot.name} {_precision(dtype)} batch {n} {layout} x{threads}"
         note = "pin.rnea, one call" if n == 1 else f"pin.rneaInParallel({threads}), float64"
         rows.append(row(name, n / mine, n / peer, note))

@@ -1,8 +1,9 @@
 /* The way through a batch, on threads. Samples are turned into groups of LANES, row by row (workspace [group][row][lane]),
-   computed group by group, and turned back. A group at a time stays in the first-level cache; the program itself asks
-   for the numbers of a later group, one line now and then, so that memory works while it computes.
-   Rows of a batch-last array at distances the cache maps onto itself (a multiple of 4096 bytes) would drive each other
-   out: there a block of many groups is copied instead, some thousand bytes a row. */
+   computed group by group, and turned back.
+   Batch-first arrays hold a sample's numbers side by side: a group is a small matrix to transpose. One at a time stays in
+   the first-level cache, and the program itself asks for a later one, a line now and then, so that memory works while it
+   computes. Rows of batch-last arrays lie far apart, often at distances the caches map onto itself, which makes asking
+   ahead vain: there a block of many groups is copied, some thousand bytes a row. */
 
 #define LARGE 1000000 /* bytes of results, from which on they go past the cache */
 
@@ -152,10 +153,10 @@ static void *work(void *given) {
         const size_t n = job->stop - b < job->block ? job->stop - b : job->block;
         const size_t later = b + AHEAD * LANES;
         for (int k = 0; k < INPUTS; k++) {
-            const ptrdiff_t r = job->layout[2 * k], s = job->layout[2 * k + 1];
+            const ptrdiff_t s = job->layout[2 * k + 1];
             const int useful = job->block == LANES && later + LANES <= job->stop && !IS_UNIFORM[k];
             ahead[k].base = useful ? (const char *)(job->in[k] + (ptrdiff_t)later * s) : (const char *)in;
-            ahead[k].step = useful ? (s == 1 ? r * (ptrdiff_t)sizeof(T) : 64) : 0;
+            ahead[k].step = useful ? 64 : 0;
         }
         T *row = in;
         for (int k = 0; k < INPUTS; k++)
@@ -186,7 +187,7 @@ int run(const T *const *in, T *const *out, const ptrdiff_t *layout, size_t batch
     const int large = batch * ROWS_OUT * sizeof(T) > LARGE;
     size_t block = LANES;
     for (int k = 0; k < INPUTS + OUTPUTS; k++)
-        if (!IS_UNIFORM[k] && layout[2 * k] * sizeof(T) % 4096 == 0) block = BLOCK;
+        if (!IS_UNIFORM[k] && layout[2 * k] != 1) block = BLOCK;
     const size_t blocks = (batch + block - 1) / block;
     if (threads > MOST) threads = MOST;
     if ((size_t)threads > blocks) threads = (int)blocks;
