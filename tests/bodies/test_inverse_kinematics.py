@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from invdyn.bodies.drive import Drive
 from invdyn.bodies.dynamics import Dynamics
+from invdyn.bodies.ik_levenberg import minimise
 from invdyn.bodies.ik_program import Independent
 from invdyn.bodies.ik_tasks import FrameTargets, Objective, PointTargets
 from invdyn.bodies.inverse_kinematics import MarkerFit, solve_markers, solve_poses
@@ -219,6 +220,38 @@ def test_jacobians_of_residuals_are_their_derivatives() -> None:
             objective.at(moving.moved(q, step), steps).value - objective.at(moving.moved(q, -step), steps).value
         ) / (2 * h)
         assert (jacobian[:, :, i].T - change).abs().max() < 1e-6 * max(1.0, float(change.abs().max()))
+
+
+def test_steps_stuck_in_a_worse_minimum_are_freed_by_their_neighbours() -> None:
+    """A hinge that cannot go all round, begun on the wrong side of its gap in most steps."""
+    sites = tuple(Site(f"m{i}", 0, Placement(translation=(1.0, 0.1 * i, 0.0)), "marker") for i in range(3))
+    hinge = Body("lid", -1, Joint("hinge", "revolute", q=0, v=0))
+    model = BodyModel("lid", (hinge,), (Coordinate("hinge", True, -3.0, 3.0),), 1, sites=sites)
+    truth = torch.linspace(-2.9, -2.0, 20, dtype=torch.float64)[None]
+    markers = recorded(model, truth)
+    start = torch.full((1, 20), 2.8, dtype=torch.float64)
+    start[0, 12:15] = -1.0
+    objective = Objective(Independent(model), PointTargets(markers.names, markers.positions), None, start[:, :1])
+    alone = minimise(objective, start, torch.arange(20))
+    assert alone.converged.all()
+    assert (alone.cost > 0.1).sum() == 17
+    fit = solve_markers(model, markers, start=np.ascontiguousarray(start.T.numpy()))
+    assert np.abs(fit.q - truth.T.numpy()).max() < 1e-8
+
+
+def test_angles_turned_once_more_join_the_others() -> None:
+    """Three crossing hinges: half of the steps begin a turn further and in the other of the two branches."""
+    axes = [(0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)]
+    bodies = tuple(Body(f"l{i}", i - 1, Joint(f"j{i}", "revolute", a, q=i, v=i)) for i, a in enumerate(axes))
+    sites = tuple(Site(f"m{i}", 2, Placement(translation=tuple(np.eye(3)[i].tolist())), "marker") for i in range(3))
+    model = BodyModel("wrist", bodies, tuple(Coordinate(f"j{i}") for i in range(3)), 3, sites=sites)
+    s = torch.linspace(0, 1, 30, dtype=torch.float64)
+    truth = torch.stack([0.5 + s, 0.3 * torch.sin(6 * s), -0.4 * s])
+    start = truth.clone()
+    start[:, 10:20] = torch.stack([truth[0] + math.pi, math.pi - truth[1], truth[2] + math.pi])[:, 10:20]
+    start[0, 25:] += 2 * math.pi
+    fit = solve_markers(model, recorded(model, truth), start=np.ascontiguousarray(start.T.numpy()))
+    assert np.abs(fit.q - truth.T.numpy()).max() < 1e-8
 
 
 FOLDER = "opensim_inverse_dynamics/rajagopal_walk"

@@ -8,21 +8,22 @@ Marquardt 1963; stopping as in MINPACK, More 1978).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from invdyn.bodies.ik_tasks import Objective
+from invdyn.bodies.ik_tasks import Objective, Residual
 
-__all__ = ["Arrived", "minimise"]
+__all__ = ["BLOCK", "Arrived", "minimise"]
 
 FIRST, LEAST, MOST = 1e-3, 1e-10, 1e12
 """Damping, relative to the squared length of each column."""
 COSINE, STEP = 1e-7, 1e-10
 """Arrived: no column of J closer to the residual than this cosine, or the next step (rad, m) shorter than this."""
-BLOCK = 2048
-"""Problems at once, so that Jacobians stay in memory."""
+BLOCK = 128
+"""Problems at once: their Jacobians stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -67,53 +68,61 @@ def minimise(
     )
 
 
+class _Normal(NamedTuple):
+    """The normal equations: cost [batch], gradient J'r [moving, batch], square J'J [batch, moving, moving]."""
+
+    cost: Tensor
+    gradient: Tensor
+    square: Tensor
+
+    @classmethod
+    def of(cls, residual: Residual) -> _Normal:
+        value, jacobian = residual
+        slopes = jacobian.transpose(1, 2)
+        return cls((value**2).sum(0), (slopes @ value.T[:, :, None])[:, :, 0].T, slopes @ jacobian)
+
+
 def _minimise(objective: Objective, start: Tensor, steps: Tensor, limits: bool, rounds: int) -> Arrived:
     moving = objective.moving
     low, high = (torch.tensor(x, dtype=start.dtype)[:, None] for x in (moving.lower, moving.upper))
     if not limits:
         low, high = torch.full_like(low, -torch.inf), torch.full_like(high, torch.inf)
-    q = moving.within(start) if limits else moving.kept(start)
-    value, jacobian = objective.at(q, steps)
-    cost = (value**2).sum(0)
+    q = (moving.within(start) if limits else moving.kept(start)).clone()
+    cost, gradient, square = _Normal.of(objective.at(q, steps))
     damping = torch.full_like(cost, FIRST)
     converged = torch.zeros_like(cost, dtype=torch.bool)
     used = torch.ones_like(steps)
     live = torch.arange(len(steps))
     for _ in range(rounds):
-        gradient = torch.einsum("brn,rb->nb", jacobian, value)
         here = moving.values(q[:, live])
         still = ((here <= low) & (gradient > 0)) | ((here >= high) & (gradient < 0))  # at a bound and pushed outwards
-        gradient = gradient.masked_fill(still, 0.0)
-        length = jacobian.square().sum(1).sqrt().T  # of columns, [moving, live]
-        bound = COSINE * length * cost[live].sqrt()
-        arrived = (gradient.abs() <= bound).all(0)
-        step = _step(jacobian, gradient, still, length, damping[live])
+        pull = gradient.masked_fill(still, 0.0)
+        length = square.diagonal(dim1=1, dim2=2).sqrt().T  # of the columns of J, [moving, live]
+        arrived = (pull.abs() <= COSINE * length * cost[live].sqrt()).all(0)
+        step = _step(square, pull, still, length, damping[live])
         step = (here + step).clamp(low, high).where(~here.isnan(), step) - here.nan_to_num()
         arrived |= (step.abs() <= STEP).all(0) & (damping[live] <= FIRST)
         converged[live[arrived]] = True
         keep = ~arrived & (damping[live] < MOST)
-        live, step, value, jacobian = live[keep], step[:, keep], value[:, keep], jacobian[keep]
+        live, step, gradient, square = live[keep], step[:, keep], gradient[:, keep], square[keep]
         if not len(live):
             break
         trial = moving.moved(q[:, live], step)
-        new_value, new_jacobian = objective.at(trial, steps[live])
-        new_cost = (new_value**2).sum(0)
-        better = new_cost < cost[live]
+        new = _Normal.of(objective.at(trial, steps[live]))
+        better = new.cost < cost[live]
         q[:, live[better]] = trial[:, better]
-        cost[live[better]] = new_cost[better]
-        value = torch.where(better, new_value, value)
-        jacobian = torch.where(better[:, None, None], new_jacobian, jacobian)
+        cost[live[better]] = new.cost[better]
+        gradient = torch.where(better, new.gradient, gradient)
+        square = torch.where(better[:, None, None], new.square, square)
         damping[live] = torch.where(better, damping[live] / 5, damping[live] * 4).clamp_min(LEAST)
         used[live] += 1
     return Arrived(q, cost, converged, used)
 
 
-def _step(jacobian: Tensor, gradient: Tensor, still: Tensor, length: Tensor, damping: Tensor) -> Tensor:
+def _step(square: Tensor, gradient: Tensor, still: Tensor, length: Tensor, damping: Tensor) -> Tensor:
     """Solution of (J'J + damping diag(J'J)) step = -gradient, [moving, batch]; numbers that are still get zero."""
-    free = ~still
-    square = torch.einsum("brn,brm->bnm", jacobian, jacobian) * (free.T[:, :, None] & free.T[:, None, :])
-    unseen = (length == 0) | still
-    diagonal = torch.where(unseen, 1.0, damping * length**2).T
-    matrix = square + torch.diag_embed(diagonal)
+    free = (~still).T
+    diagonal = torch.where((length == 0) | still, 1.0, damping * length**2).T
+    matrix = square * (free[:, :, None] & free[:, None, :]) + torch.diag_embed(diagonal)
     factor = torch.linalg.cholesky_ex(matrix)[0]
     return -torch.cholesky_solve(gradient.T[:, :, None], factor)[:, :, 0].T

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from invdyn.bodies.ik_branches import chain, exchanged, joined
-from invdyn.bodies.ik_levenberg import minimise
+from invdyn.bodies.ik_levenberg import BLOCK, minimise
 from invdyn.bodies.ik_program import Independent
 from invdyn.bodies.ik_tasks import FrameTargets, Objective, PointTargets
 from invdyn.bodies.manifold import random_positions
@@ -131,8 +131,8 @@ def solve_poses(
     found = minimise(objective, begin, everywhere, limits=limits, rounds=rounds)
     found = joined(objective, exchanged(objective, found, limits, rounds), posture, limits, rounds)
     seen = torch.zeros(len(moving.v))
-    for i in range(0, steps, 2048):
-        here = everywhere[i : i + 2048]
+    for i in range(0, steps, BLOCK):
+        here = everywhere[i : i + BLOCK]
         seen += objective.at(found.q[:, here], here).jacobian.abs().sum((0, 1)).float()
     names = tuple(model.coordinates[k].name for k in moving.v)
     where = moving.values(found.q)
