@@ -8,7 +8,7 @@ from pathlib import Path
 from invdyn.bodies.mjcf import read_mjcf
 from invdyn.bodies.model import BodyModel
 from invdyn.bodies.osim import read_osim
-from invdyn.bodies.urdf import Root, read_urdf
+from invdyn.bodies.urdf import read_urdf
 from invdyn.bodies.xml_reading import quoted, read_xml
 from invdyn.episodes.formats.foreign import complaint
 from invdyn.errors import ConfigError
@@ -39,7 +39,7 @@ def model_format(path: Path | str) -> str:
 
 def load_model(
     path: Path | str,
-    root: Root | None = None,
+    root: str | None = None,
     mimic: bool = True,
     ignore: Collection[str] = (),
     geometry: bool = True,

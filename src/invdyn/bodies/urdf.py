@@ -25,7 +25,6 @@ from invdyn.errors import ConfigError, FormatError
 
 __all__ = ["ROOTS", "read_urdf"]
 
-Root = Literal["fixed", "free", "planar"]
 ROOTS = ("fixed", "free", "planar")
 KINDS = ("revolute", "continuous", "prismatic", "fixed", "floating", "planar")
 IN_ROBOT = (
@@ -55,7 +54,7 @@ class _Joint:
     element: Any
 
 
-def read_urdf(path: Path | str, root: Root = "fixed", mimic: bool = True) -> BodyModel:
+def read_urdf(path: Path | str, root: str = "fixed", mimic: bool = True) -> BodyModel:
     """A robot from a URDF file.
 
     Args:
@@ -77,7 +76,7 @@ def read_urdf(path: Path | str, root: Root = "fixed", mimic: bool = True) -> Bod
     return urdf_model(document, root, mimic)
 
 
-def urdf_model(document: XmlDocument, root: Root = "fixed", mimic: bool = True) -> BodyModel:
+def urdf_model(document: XmlDocument, root: str = "fixed", mimic: bool = True) -> BodyModel:
     """As `read_urdf`, from a parsed document."""
     if root not in ROOTS:
         raise ConfigError(f"root={root!r}: expected one of {', '.join(ROOTS)}. Correct root=.")
@@ -163,7 +162,7 @@ class _Numbers:
 
 def _assembled(
     document: XmlDocument,
-    root: Root,
+    root: str,
     top: str,
     links: dict[str, Any],
     order: list[_Joint],
