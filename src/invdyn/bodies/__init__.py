@@ -11,4 +11,11 @@
 | `dynamics.py` | `Dynamics`: all of these as batched, differentiable torch functions | |
 | `contact_qp.py`, `contact_cone.py`, `contact_interior.py` | contact forces by a batched friction-cone QP | card rigid-body |
 | `drive.py` | `Drive`: displacements as functions of coordinates (mimic, OpenSim custom joints) | |
+| `files.py` | `load_model`: URDF, MJCF or OSIM, by the root element | |
+| `xml_reading.py` | XML of unknown origin read safely, complaints with file and line | |
+| `urdf.py`, `urdf_write.py` | URDF read and written | wiki.ros.org/urdf/XML |
+| `mjcf.py`, `mjcf_compile.py`, `mjcf_write.py` | MJCF read through MuJoCo's compiled arrays, written | MuJoCo documentation |
+| `merging.py` | fixed links merged into their parents, joints locked, massless leaves | |
+| `mujoco_convention.py` | states and forces between MuJoCo's convention and ours | |
+| `mujoco_inverse.py` | torques of MuJoCo recordings through the integrator's own inverse | MuJoCo documentation |
 """
