@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from pinocchio_oracle import ROBOTS, Pair, pair
 
 from invdyn.bodies.dynamics import Dynamics
+from invdyn.bodies.model import Placement, Site
 
 pin = pytest.importorskip("pinocchio")
 pytest.importorskip("lxml")
@@ -167,3 +169,14 @@ def test_external_wrenches() -> None:
     tau = p.dynamics.rnea(ours, columns(v), columns(a), wrenches=given)
     near(tau, want)
     assert (p.dynamics.aba(ours, columns(v), tau, wrenches=given) - columns(a)).abs().max() < 1e-8
+
+
+def test_frames_of_the_world_stand_still() -> None:
+    p = known("solo12")
+    _, ours, _, _ = p.states(3, seed=9)
+    last = len(p.ours.bodies) - 1
+    sites = (Site("mat", -1, Placement.of(translation=(5.0, 0.0, 1.0))), Site("tip", last))
+    frames = Dynamics(replace(p.ours, sites=sites), "eager")
+    assert frames.frames(ours, ["mat", "tip"]).translation[0, :, 0].tolist() == [5.0, 0.0, 1.0]
+    assert torch.equal(frames.frames(ours, ["mat", "tip"]).translation[1], frames.frames(ours, ["tip"]).translation[0])
+    assert frames.jacobian(ours, "mat").abs().max() == 0

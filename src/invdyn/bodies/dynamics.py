@@ -208,7 +208,7 @@ def _program(model: BodyModel, algorithm: str, options: Sequence[str]) -> Progra
 
 def _frames(model: BodyModel, sites: Sequence[Site], q: Any) -> dict[str, Any]:
     where = placements(model, q, sorted({s.body for s in sites}))
-    found = [site_placement(s, where[s.body]) for s in sites]
+    found = [site_placement(s, where) for s in sites]
     return {
         "rotation": [x for r, _ in found for row in r for x in row],
         "translation": [x for _, p in found for x in p],

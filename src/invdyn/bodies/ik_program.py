@@ -144,7 +144,7 @@ def _sites(moving: Independent, points: Sequence[Site], frames: Sequence[Site], 
         if site.body < 0:
             r, p = constant_matrix(site.placement.rotation), constant_vector(site.placement.translation)
         else:
-            r, p = site_placement(site, world[site.body])
+            r, p = site_placement(site, world)
         linear: Matrix = [zeros(len(moving.v)) for _ in range(3)]
         angular: Matrix = [zeros(len(moving.v)) for _ in range(3)]
         for i in path_to(model, site.body):

@@ -53,9 +53,9 @@ def path_to(model: BodyModel, i: int) -> list[int]:
     return path[::-1]
 
 
-def site_placement(site: Site, body: tuple[Matrix, Vector]) -> tuple[Matrix, Vector]:
-    """Placement of a named frame in the world, given that of its body."""
-    r, p = body
+def site_placement(site: Site, where: Sequence[tuple[Matrix, Vector]]) -> tuple[Matrix, Vector]:
+    """Placement of a named frame in the world, given those of the bodies; a site of the world (body -1) stands still."""
+    r, p = where[site.body] if site.body >= 0 else (identity(3), zeros(3))
     inner_r, inner_p = constant_matrix(site.placement.rotation), constant_vector(site.placement.translation)
     return matmul(r, inner_r), vadd(p, matvec(r, inner_p))
 
@@ -66,7 +66,7 @@ def frame_jacobian(model: BodyModel, q: Sequence[Scalar], site: Site) -> tuple[M
     Equation: v_point = J_v v, w = J_w v (Pinocchio's LOCAL_WORLD_ALIGNED).
     """
     world = placements(model, q, [site.body])
-    _, point = site_placement(site, world[site.body])
+    _, point = site_placement(site, world)
     linear: Matrix = [zeros(model.nv) for _ in range(3)]
     angular: Matrix = [zeros(model.nv) for _ in range(3)]
     for i in path_to(model, site.body):

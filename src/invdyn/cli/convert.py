@@ -26,7 +26,7 @@ class Convert:
     """Recordings in any supported format."""
     target: tyro.conf.Positional[Path]
     """Folder or file to create; nothing is there until all of it is."""
-    to: Literal["lerobot", "minari", "robomimic", "npz"] = "lerobot"
+    to: Literal["lerobot", "minari", "robomimic", "npz", "opensim", "trc", "c3d", "bvh"] = "lerobot"
     """Format to write."""
     format: str | None = None
     """Format of the source, where it is not found by itself: `csv`, `parquet`, `npz`, `lerobot`, `minari`, ..."""
