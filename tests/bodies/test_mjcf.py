@@ -144,6 +144,7 @@ def test_urdf_to_mjcf_and_back(tmp_path: Path) -> None:
     folder = Path(pin.__file__).parents[4] / "share/example-robot-data/robots"
     names = ["panda_description/urdf/panda.urdf", "g1_description/urdf/g1_29dof_rev_1_0.urdf"]
     names += ["human_description/robots/human.urdf", "talos_data/robots/talos_reduced.urdf"]
+    names += ["double_pendulum_description/urdf/double_pendulum.urdf"]  # limits 0 to 0
     for name in names:
         model = read_urdf(folder / name, root="free", mimic=False)
         write_mjcf(model, tmp_path / "a.xml")

@@ -288,6 +288,12 @@ def test_what_mjcf_cannot_say() -> None:
     refused(
         lambda: mjcf_text(inside), "frame 's' stands on the massless body 'a' inside a chain", end, kind=ConfigError
     )
+    for moments in ((1.0, 1.0, 3.0), (0.0, 1.0, 1.0)):
+        odd = model(
+            Body("a", -1, Joint("j", "revolute", q=0, v=0), inertia=Inertia.of(1.0, (0, 0, 0), np.diag(moments)))
+        )
+        told = f"body 'a' has mass 1 and principal moments {', '.join(f'{m:g}' for m in moments)}"
+        refused(lambda m=odd: mjcf_text(m), told, "none above the sum of the other two", kind=ConfigError)  # type: ignore[misc]
     ball = model(Body("a", -1, Joint("j", "spherical", q=0, v=0), inertia=SOLID), actuators=(Actuator("m", 1),))
     refused(lambda: mjcf_text(ball), "actuator 'm' is not on a one-dof joint", end, kind=ConfigError)
 

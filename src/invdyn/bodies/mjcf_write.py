@@ -23,6 +23,8 @@ TYPES = {"revolute": "hinge", "prismatic": "slide", "spherical": "ball", "free":
 REMEDY = "Write the part without it."
 ENDLESS = 1e9
 """The limit that stands for none, as MuJoCo limits both sides; readers take it as none."""
+LEAST = 1e-15
+"""MuJoCo's mjMINVAL: the least mass and moment of inertia of a moving body."""
 
 
 def write_mjcf(model: BodyModel, path: Path | str) -> None:
@@ -35,7 +37,7 @@ def mjcf_text(model: BodyModel) -> str:
 
     Raises:
         ConfigError: what MuJoCo has not: driven joints (mimic, OpenSim), massless bodies that do not carry exactly one
-            body, free joints below the world's children, couplings.
+            body, free joints below the world's children, couplings, inertias that no solid body has.
         MissingExtraError: lxml is not installed.
     """
     etree = require("lxml.etree", "bodies")
@@ -114,6 +116,14 @@ def _body(etree: Any, model: BodyModel, elements: dict[int, Any], chain: list[in
     inertia = bodies[-1].inertia
     moments, axes = np.linalg.eigh(np.asarray(inertia.about_com))  # MuJoCo's own, of fullinertia, is good to 1e-8
     axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
+    rounding = 1e-9 * moments[2]
+    if moments[0] < LEAST or inertia.mass < LEAST or moments[2] - moments[0] - moments[1] > rounding:
+        raise ConfigError(
+            f"model {model.name!r}: body {bodies[-1].name!r} has mass {inertia.mass:g} and principal moments "
+            f"{', '.join(f'{m:.6g}' for m in moments)}; MuJoCo expects all above 0 and none above the sum of the other "
+            "two. Correct its inertia (with_parameters)."
+        )
+    moments[2] = min(moments[2], moments[0] + moments[1])  # a flat plate, rounded
     etree.SubElement(
         element,
         "inertial",
@@ -138,7 +148,9 @@ def _joint(etree: Any, element: Any, joint: Joint, c: Coordinate, frame: Placeme
         told["axis"] = _text(np.asarray(frame.rotation) @ np.asarray(joint.axis))
         told |= {"stiffness": _text([c.stiffness]), "springref": _text([c.rest])}
         if math.isfinite(c.lower) or math.isfinite(c.upper):
-            told |= {"limited": "true", "range": _text([max(c.lower, -ENDLESS), min(c.upper, ENDLESS)])}
+            lower, upper = max(c.lower, -ENDLESS), min(c.upper, ENDLESS)
+            upper = max(upper, lower + max(1e-12, 1e-12 * abs(lower)))  # MuJoCo takes no range of one point
+            told |= {"limited": "true", "range": _text([lower, upper])}
         if math.isfinite(c.effort) and c.effort > 0:
             told |= {"actuatorfrclimited": "true", "actuatorfrcrange": _text([-c.effort, c.effort])}
     if joint.kind in ("revolute", "spherical"):
