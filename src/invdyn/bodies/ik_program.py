@@ -16,7 +16,7 @@ from invdyn.bodies.kinematics import path_to, placements, site_placement
 from invdyn.bodies.manifold import integrate, plain_numbers
 from invdyn.bodies.model import BodyModel, Site
 from invdyn.errors import ConfigError
-from invdyn.kernels.algebra import Matrix, constant_matrix, constant_vector, cross, matvec, scale, vadd, vsub, zeros
+from invdyn.kernels.algebra import Matrix, cross, matvec, scale, vadd, vsub, zeros
 from invdyn.kernels.function import Backend, Function
 from invdyn.kernels.program import Block, Program, trace
 from invdyn.kernels.scalar import Scalar, add, mul
@@ -141,10 +141,7 @@ def _sites(moving: Independent, points: Sequence[Site], frames: Sequence[Site], 
     turns: dict[int, list[tuple[Mapping[int, Scalar], list[Scalar], list[Scalar]]]] = {}
     found: dict[str, list[Scalar]] = {"translation": [], "linear": [], "rotation": [], "angular": []}
     for at, site in enumerate(sites):
-        if site.body < 0:
-            r, p = constant_matrix(site.placement.rotation), constant_vector(site.placement.translation)
-        else:
-            r, p = site_placement(site, world)
+        r, p = site_placement(site, world)
         linear: Matrix = [zeros(len(moving.v)) for _ in range(3)]
         angular: Matrix = [zeros(len(moving.v)) for _ in range(3)]
         for i in path_to(model, site.body):

@@ -54,7 +54,7 @@ def path_to(model: BodyModel, i: int) -> list[int]:
 
 
 def site_placement(site: Site, where: Sequence[tuple[Matrix, Vector]]) -> tuple[Matrix, Vector]:
-    """Placement of a named frame in the world, given those of the bodies; a site of the world (body -1) stands still."""
+    """Placement of a named frame in the world, given those of the bodies; sites of the world (body -1) stand still."""
     r, p = where[site.body] if site.body >= 0 else (identity(3), zeros(3))
     inner_r, inner_p = constant_matrix(site.placement.rotation), constant_vector(site.placement.translation)
     return matmul(r, inner_r), vadd(p, matvec(r, inner_p))
