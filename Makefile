@@ -44,7 +44,7 @@ studies: $(VENV)/.dev
 	$(BIN)/invdyn study all --scale laptop --seeds 3 --out results
 
 bench: $(VENV)/.dev
-	$(BIN)/invdyn bench all
+	$(BIN)/invdyn bench all --out results/benchmarks
 
 clean:
 	rm -rf docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

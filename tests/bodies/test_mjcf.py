@@ -85,7 +85,7 @@ def agree(mj: Any, model: BodyModel, seed: int) -> None:
         site = model.site(mujoco.mj_id2name(mj, mujoco.mjtObj.mjOBJ_SITE, s))
         if site.body < 0:
             continue
-        r, p = site_placement(site, world[site.body])
+        r, p = site_placement(site, world)
         np.testing.assert_allclose(np.array(r, float).ravel(), data.site_xmat[s], atol=1e-12)
         np.testing.assert_allclose(np.array(p, float), data.site_xpos[s], atol=1e-12)
 

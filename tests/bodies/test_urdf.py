@@ -81,7 +81,7 @@ def test_robots_weigh_and_move_as_in_pinocchio(name: str, root: Any, robots: dic
     for site in model.sites:
         if site.body < 0:
             continue
-        r, p = site_placement(site, world[site.body])
+        r, p = site_placement(site, world)
         there = pd.oMf[pm.getFrameId(site.name, pin.FrameType.BODY)]
         assert np.abs(np.array(r, float) - there.rotation).max() < 1e-9
         assert np.abs(np.array(p, float) - there.translation).max() < 1e-9

@@ -125,3 +125,18 @@ def test_bench_prints_rows(invdyn: Run, tmp_path: Path, monkeypatch: pytest.Monk
     )
     assert invdyn("bench", "all", "--quick", "--json").value == [row]
     assert "│ sum " in invdyn("bench", "sums", "--quick").out
+
+
+def test_bench_keeps_rows_with_where_they_come_from(
+    invdyn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invdyn.cli.bench._folder", lambda: tmp_path)
+    row = {"name": "sum", "ours": 3.0, "peer": 1.0, "unit": "1/s", "ratio": 3.0, "note": ""}
+    (tmp_path / "sums.py").write_text(f'"""Speed of sums."""\n\ndef run(quick):\n    return [{row!r}]\n')
+    for _ in range(2):  # a second run replaces the first
+        invdyn("bench", "sums", "--json", "--out", str(tmp_path / "kept"))
+    kept = json.loads((tmp_path / "kept/sums.json").read_text())
+    assert set(kept) == {"bench", "quick", "commit", "versions", "host", "rows"}
+    assert kept["rows"] == [row]
+    assert kept["quick"] is False
+    assert [p.name for p in (tmp_path / "kept").iterdir()] == ["sums.json"]

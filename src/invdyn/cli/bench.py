@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,24 @@ def _about(file: Path) -> str:
     return re.split(r"(?<=\.)\s", " ".join(text.split()), maxsplit=1)[0]
 
 
+def _keep(path: Path, name: str, quick: bool, rows: list[dict[str, Any]]) -> None:
+    """Write the rows of one benchmark with where they come from."""
+    from invdyn.episodes.formats.atomic import appearing
+    from invdyn.studies.provenance import commit, host, versions
+
+    record = {
+        "bench": name,
+        "quick": quick,
+        "commit": commit(),
+        "versions": versions(),
+        "host": host("cpu"),
+        "rows": rows,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with appearing(path, overwrite=True) as staged:
+        staged.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class Bench:
     """Our speed next to a peer's. A ratio above 1 means ours is faster."""
@@ -40,6 +59,8 @@ class Bench:
     """Which benchmark (a file of benchmarks/), `all`, or `list` to see them."""
     quick: Flag = False
     """Small sizes: checks that it runs, the figures mean little."""
+    out: Path | None = None
+    """Folder for one `<name>.json` a benchmark: its rows, versions, host and commit."""
     json: Flag = False
     """One JSON array of rows {name, ours, peer, unit, ratio, note} on stdout (for `list`: {name, measures})."""
 
@@ -58,7 +79,10 @@ class Bench:
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
-            rows += module.run(quick=self.quick)
+            found = module.run(quick=self.quick)
+            if self.out is not None:
+                _keep(self.out / f"{name}.json", name, self.quick, found)
+            rows += found
         return rows
 
     def show(self, result: list[dict[str, Any]]) -> None:
