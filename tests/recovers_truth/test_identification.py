@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from invdyn.bodies.files import load_model
 from invdyn.forces.identification.base_parameters import base_parameters
+from invdyn.forces.identification.body_regressor import body_regressor
 from invdyn.forces.identification.crossvalidation import choose, cross_validate
 from invdyn.forces.identification.equations import Equations, collect
 from invdyn.forces.identification.estimate import Estimate
+from invdyn.forces.identification.excitation import Limits, design_excitation
 from invdyn.forces.identification.feasible import fit_feasible
 from invdyn.forces.identification.friction import Friction
 from invdyn.forces.identification.least_squares import fit_least_squares
@@ -338,3 +341,67 @@ def test_the_identified_model_replays_torque_and_motion(panda: Robot) -> None:
     assert moved.rmse.max() < 1e-4  # torque is linear between samples only
     identified = replay_motion(found, panda.regressor, time, q, qd, tau, horizon=0.2)
     assert (identified.rmse < 0.05 * identified.still).all()
+
+
+def test_our_regressor_is_the_oracles(panda: Robot) -> None:
+    """The file read and differentiated by ourselves, fingers and all; parameters found go back into the model."""
+    whole = Robot(PANDA)
+    model = load_model(ROBOTS / PANDA, mimic=False)  # as the oracle reads it
+    ours = body_regressor(model)
+    motion = whole.states(20, 3)
+    assert np.allclose(model.parameters, whole.pi, atol=1e-12)
+    assert rms(ours(*motion) - whole.regressor(*motion)) < 1e-12 * rms(whole.regressor(*motion))
+    tau = ours(*motion) @ model.parameters
+    again = body_regressor(model.with_parameters(2 * model.parameters))
+    assert np.allclose(again(*motion), ours(*motion))  # it knows no parameters
+    assert np.allclose(tau, np.array([whole.pin.rnea(whole.model, whole.data, *row) for row in zip(*motion)]))
+
+
+def test_excitation_keeps_limits_starts_at_rest_and_tells_parameters() -> None:
+    """The search lowers the condition number it is told to, and so the error of the parameters."""
+    model = load_model(ROBOTS / "ur_description/urdf/ur5_robot.urdf")
+    regressor = body_regressor(model)
+    limits = Limits(
+        np.array([-2.0, -3.0, -1.0, -2.0, -2.0, -2.0]),
+        np.array([2.0, 0.0, 2.0, 2.0, 2.0, 2.0]),
+        np.full(6, 1.5),
+        np.array([8.0, 4.0, 2.0, 8.0, 8.0, 8.0]),
+    )
+    found = design_excitation(regressor, limits, friction=Friction.none(), steps=40)
+    assert found.condition < found.initial / 3  # measured: a fifth
+    time = np.linspace(0, 10, 5001)
+    q, qd, qdd = found.at(time)
+    for given, lower, upper in (
+        (q, limits.lower, limits.upper),
+        (qd, -limits.velocity, limits.velocity),
+        (qdd, -limits.acceleration, limits.acceleration),
+    ):
+        assert (given > lower).all()
+        assert (given < upper).all()
+    # The largest is near to what the limits allow for some derivative of each joint.
+    used = [np.abs(qd).max(0) / limits.velocity, np.abs(qdd).max(0) / limits.acceleration]
+    used.append((np.ptp(q, axis=0)) / (limits.upper - limits.lower))
+    assert (np.max(used, axis=0) > 0.7).all()
+    for end in (0, -1):
+        assert np.abs(qd[end]).max() < 1e-12
+        assert np.abs(qdd[end]).max() < 1e-10
+    assert np.allclose(q[0], q[-1])
+    # What `at` says of velocity and acceleration is the derivative of its position.
+    assert np.allclose(np.gradient(q, time, axis=0)[5:-5], qd[5:-5], atol=1e-4)
+    assert np.allclose(np.gradient(qd, time, axis=0)[5:-5], qdd[5:-5], atol=1e-3)
+    # The condition number it reports is that of the recording.
+    rows = slice(0, -1, 83)
+    stacked = regressor(q[rows], qd[rows], qdd[rows]).reshape(-1, 60)
+    base = base_parameters(stacked)
+    assert base.rank == 36
+    kept = np.linalg.cond(stacked[:, base.independent])
+    assert 0.3 < kept / found.condition < 3  # the choice of independent columns is that of the search's start
+
+    def spread(motion: Motion) -> float:
+        """Standard deviation of predicted torque (over random motion) per unit of noise."""
+        y = regressor(*motion).reshape(-1, 60)
+        unseen = regressor(*Robot("ur_description/urdf/ur5_robot.urdf").states(50, 0)).reshape(-1, 60)
+        return rms(unseen @ np.linalg.pinv(y, rcond=1e-9))
+
+    start = design_excitation(regressor, limits, friction=Friction.none(), steps=1)
+    assert spread((q[rows], qd[rows], qdd[rows])) < spread(tuple(x[rows] for x in start.at(time)))  # type: ignore[arg-type]

@@ -9,6 +9,8 @@
 | `pseudo_inertia.py` | what a body can weigh: 4 x 4 pseudo-inertia, log-Cholesky, distances | Rucker and Wensing 2022 |
 | `feasible.py` | physically consistent fit as a semidefinite program | Wensing, Kim and Slotine 2018 |
 | `log_cholesky.py` | physically consistent fit without constraints | Rucker and Wensing 2022 |
+| `excitation.py` | motion that makes the parameters visible, within limits | Swevers et al. 1997 |
+| `body_regressor.py` | the regressor of a `BodyModel`, time first | Atkeson, An and Hollerbach 1986 |
 | `crossvalidation.py` | torque error on blocks of time left out | |
 | `replay.py` | torques and motion of the identified model beside the recorded ones | |
 """
