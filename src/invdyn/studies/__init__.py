@@ -5,6 +5,7 @@
 | `systems.py` | `SYSTEMS`: all 58 systems with family, title, source and claim, in one literal table |
 | `registry.py` | `STUDIES`: which of them are built |
 | `study.py` | `Study`: experiment, controls, claims; `Context`: device, data, parts that survive a kill |
+| `part.py` | `Part`, `generators`, `run_parts`: experiments, their random streams, resumable |
 | `claim.py` | `Claim`: a statement with its threshold; `Verdict`: what came out |
 | `run.py` | `run_study`: runs, judges, writes results/<slug>/<scale>.json and .svg |
 | `provenance.py` | commit, versions, host, peak memory |

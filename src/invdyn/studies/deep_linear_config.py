@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from invdyn.errors import FormatError, require
 from invdyn.learning import Correlations, correlations, orthogonal_init
+from invdyn.studies.part import Part, generators
 from invdyn.studies.study import Context
 
 __all__ = ["DeepLinearConfig", "Part", "generators", "load_correlations", "teacher"]
@@ -49,23 +48,6 @@ class DeepLinearConfig:
     """Learning curves per seed and depth for the inverse use (ours)."""
     records: int = 2000
     """Losses recorded per curve (ours)."""
-
-
-@dataclass
-class Part:
-    """Metrics of one experiment and the curves its panel shows."""
-
-    metrics: dict[str, Any]
-    curves: dict[str, Any]
-
-    def to_json(self) -> Mapping[str, Any]:
-        return {"metrics": self.metrics, "curves": self.curves}
-
-
-def generators(seed: int, part: str) -> tuple[torch.Generator, np.random.Generator]:
-    """Independent streams per (seed, part), so that a part gives the same alone, resumed or in sequence."""
-    number = int(np.random.SeedSequence([seed, *part.encode()]).generate_state(1, np.uint64)[0] >> 1)
-    return torch.Generator().manual_seed(number), np.random.default_rng(number)
 
 
 def teacher(config: DeepLinearConfig, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Correlations]:
