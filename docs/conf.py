@@ -1,6 +1,7 @@
 """Sphinx settings: MyST pages, furo theme, API pages from docstrings, warnings are errors (see the Makefile)."""
 
 import importlib
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -60,9 +61,24 @@ def write_reference(folder: Path) -> None:
         text = f"# {room}\n\n{doc}\n\n{body}\n"
         if not page.exists() or page.read_text() != text:
             page.write_text(text)
+    write_benchmarks(folder / "benchmarks.md", folder.parents[1] / "results" / "benchmarks")
     index = "# Reference\n\nOne page per room; what each room may import is in the architecture page.\n\n"
-    index += "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(rooms) + "\n```\n"
+    index += "```{toctree}\n:maxdepth: 1\n\n" + "\n".join([*rooms, "benchmarks"]) + "\n```\n"
     (folder / "index.md").write_text(index)
+
+
+def write_benchmarks(page: Path, results: Path) -> None:
+    """Every committed result of `invdyn bench`, with the machine it was measured on. Generated, so it cannot drift."""
+    text = "# Benchmarks\n\nMeasured by `invdyn bench NAME --out results/benchmarks`: ours and the peer in one run.\n"
+    for file in sorted(results.glob("*.json")):
+        found = json.loads(file.read_text())
+        host = ", ".join(f"{k} {v}" for k, v in found["host"].items())
+        text += f"\n## {found['bench']}\n\n{host}; commit {found['commit'][:12]}\n\n"
+        text += "| what | ours | peer | unit | ratio | note |\n|---|---|---|---|---|---|\n"
+        for row in found["rows"]:
+            cells = [row[k] if row[k] is not None else "" for k in ("name", "ours", "peer", "unit", "ratio", "note")]
+            text += "| " + " | ".join(str(c).replace("|", "/") for c in cells) + " |\n"
+    page.write_text(text)
 
 
 write_reference(Path(__file__).parent / "reference")

@@ -1,8 +1,8 @@
 """Arithmetic on single numbers that are floats, torch tensors or symbols of a program being traced.
 
 An algorithm written with these functions over lists of scalars runs three ways: on floats at once, on tensors
-(one per scalar, any shape, any device, autograd), or on `Symbol`s, which builds a program. Floats are folded:
-adding 0.0 and multiplying by 0.0 or 1.0 leave no trace, so a model's zeros cost nothing.
+(one per scalar, any shape, any device, autograd), or on symbols (`graph.Symbol`), which builds a program. Floats are
+folded: adding 0.0 and multiplying by 0.0 or 1.0 leave no trace, so a model's zeros cost nothing.
 A float 0.0 stands for an exact zero; multiplying it with an infinite or missing number is still 0.0.
 """
 

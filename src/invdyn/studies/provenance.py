@@ -63,6 +63,7 @@ def host(device: str) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
         "system": platform.system(),
         "device": device,
     }

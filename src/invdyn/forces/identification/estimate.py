@@ -15,14 +15,16 @@ __all__ = ["Estimate"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Attributes:
-    inertial: [10 nbody] (m, m c, Ixx, Ixy, Iyy, Ixz, Iyz, Izz) a body, about its frame's origin; kg, kg m, kg m^2.
-        Where torque tells combinations only, one point among those that explain it equally well.
-    coefficients: [nv, k] of `friction`'s columns.
-    sigma: [nv] standard deviation of the torque error of the fit, N m or N.
-    method: which fit.
-    bodies, joints: names.
-    friction: the columns.
+    """Parameters of a fit.
+
+    Args:
+        inertial: [10 nbody] (m, m c, Ixx, Ixy, Iyy, Ixz, Iyz, Izz) a body, about its frame's origin; kg, kg m, kg m^2.
+            Where torque tells combinations only, one point among those that explain it equally well.
+        coefficients: [nv, k] of `friction`'s columns.
+        sigma: [nv] standard deviation of the torque error of the fit, N m or N.
+        method: which fit.
+        bodies, joints: names.
+        friction: the columns.
     """
 
     inertial: Float[np.ndarray, " inertial"]
