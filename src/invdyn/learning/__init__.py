@@ -10,12 +10,31 @@
 | `edge_of_chaos.py` | tanh networks: activity map, back-propagated errors, Jacobian spectra | Saxe et al. 2014 |
 | `semantic.py` | hierarchical data whose modes are the splits of a tree | Saxe et al. 2014, 2019 |
 | `curve_fit.py` | from a learning curve back to strengths, starts, learning rate, imbalance and depth | |
+| `objectives.py` | functions with known mu, L and minimiser; Hessians as products only | |
+| `accelerated.py` | `Method`: gradient descent, heavy ball, Nesterov, triple momentum | Nesterov 1983 |
+| `accelerated_flows.py` | `flow`: the designed (passivity) flow, limits of NAG | arXiv 2509.18346; Shi et al. 2022 |
+| `certificate.py` | `certificate`: Lyapunov functions of methods and flows | Nesterov 2004 |
+| `performance.py` | `worst_case` over a class of functions, as a semidefinite program | Drori and Teboulle 2014 |
+| `law_of_iterates.py` | from iterates back to the optimiser, from a path back to the flow | |
 """
 
+from invdyn.learning.accelerated import (
+    METHODS,
+    Method,
+    drift_kick,
+    iterate,
+    method,
+    nesterov_convex,
+    quadratic_radius,
+    three_sequences,
+)
+from invdyn.learning.accelerated_flows import Flow, flow, off_manifold
+from invdyn.learning.certificate import Certificate, certificate, worst_excess
 from invdyn.learning.curve_fit import LossFit, ModeFit, fit_loss_curve, fit_mode_curve, identify_depth, loss_curve
 from invdyn.learning.deep_linear import balanced, balanced_time, deep, deep_time, infinite_time, riccati, unbalanced
 from invdyn.learning.edge_of_chaos import activity_map, activity_path, backward, fixed_activity, jacobian_spectrum
 from invdyn.learning.inits import balanced_chain, balanced_pair, gaussian_chain, orthogonal_chain, orthogonal_init
+from invdyn.learning.law_of_iterates import IdentifiedMethod, PassivityFit, fit_passivity, identify_optimizer
 from invdyn.learning.linear_flow import (
     Correlations,
     Epochs,
@@ -25,15 +44,24 @@ from invdyn.learning.linear_flow import (
     gradient_descent,
     gradient_flow,
 )
+from invdyn.learning.objectives import Objective, double_well, kinked, log_sum_exp, logistic, quadratic
+from invdyn.learning.performance import worst_case
 from invdyn.learning.semantic import TreeData, binary_tree
 from invdyn.learning.spectra import gaussian_exponents, product_singular_values
 from invdyn.learning.trace import TrainingTrace, chain_product, crossing_times, mode_projection
 
 __all__ = [
+    "METHODS",
+    "Certificate",
     "Correlations",
     "Epochs",
+    "Flow",
+    "IdentifiedMethod",
     "LossFit",
+    "Method",
     "ModeFit",
+    "Objective",
+    "PassivityFit",
     "TrainingTrace",
     "TreeData",
     "activity_map",
@@ -44,28 +72,46 @@ __all__ = [
     "balanced_pair",
     "balanced_time",
     "binary_tree",
+    "certificate",
     "chain_product",
     "correlations",
     "crossing_times",
     "deep",
     "deep_time",
     "descent_direction",
+    "double_well",
+    "drift_kick",
     "epochs_to_loss",
     "fit_loss_curve",
     "fit_mode_curve",
+    "fit_passivity",
     "fixed_activity",
+    "flow",
     "gaussian_chain",
     "gaussian_exponents",
     "gradient_descent",
     "gradient_flow",
     "identify_depth",
+    "identify_optimizer",
     "infinite_time",
+    "iterate",
     "jacobian_spectrum",
+    "kinked",
+    "log_sum_exp",
+    "logistic",
     "loss_curve",
+    "method",
     "mode_projection",
+    "nesterov_convex",
+    "off_manifold",
     "orthogonal_chain",
     "orthogonal_init",
     "product_singular_values",
+    "quadratic",
+    "quadratic_radius",
     "riccati",
+    "three_sequences",
     "unbalanced",
+    "worst_case",
+    "worst_excess",
 ]

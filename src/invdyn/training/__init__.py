@@ -4,6 +4,7 @@
 |---|---|---|
 | trainer.py | `Trainer`, `TrainerConfig`, `TrainResult`: the loop | |
 | optim.py | AdamW, Adam, SGD by name; parameter groups; schedules with warm-up | Loshchilov and Hutter 2019 |
+| hvp.py | Hessian and Jacobian products, power iteration, spectral norms | Pearlmutter 1994 |
 | seeding.py | generators as a function of (seed, step), so that resume is bit-exact | Steele, Lea and Flood 2014 |
 | checkpoint.py | atomic checkpoints, safetensors + JSON, two kept | |
 | parallel.py | torchrun: shards of a step over processes | Li et al. 2020 |
