@@ -7,6 +7,12 @@
 | `selection.py` | which steps count and how much, which episodes are held out | SS-ORL |
 | `cloning.py` | `fit_policy`: weighted behavioural cloning | VPT, IDP |
 | `comparison.py` | `compare_policies`: labelled only, inferred, oracle | SS-ORL, the two controls |
+| `tabular_mdp.py` | `TabularMDP`: finite decision processes, solved exactly | Howard 1960; Ziebart 2010 |
+| `behaviour.py` | `Behaviour`: optimal, Boltzmann, maximum causal entropy | irl-misspec |
+| `identified_set.py` | `IdentifiedSet`: every reward that explains a policy; rules that pick one | arXiv 2203.07475 |
+| `adversarial.py` | `adversarial_pair`: rewards a behaviour model cannot tell apart | arXiv 2403.06854 |
+| `sensitivity.py` | `sensitivity`: how a recovered reward hangs on assumptions and data | arXiv 2403.06854 |
+| `batched_projection.py` | `ShapingProjection`: a large process, many rewards at once | arXiv 2309.15257 |
 
 VPT: arXiv 2206.11795. IDP: arXiv 2305.16985. SS-ORL: arXiv 2210.06518.
 """

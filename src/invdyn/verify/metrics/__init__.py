@@ -7,6 +7,8 @@
 | calibration.py | `coverage`, `sharpness`, `nll` | intervals with the episode as unit of resampling; likelihood |
 | outcome.py | `success_rate`, `normalized_return` | Wilson (1927) interval; 0 = random, 100 = expert |
 | rank.py | `spearman`, `kendall` | rank agreement, ties averaged; tau-b |
+| regret.py | `regret` | expected return given away, or its share of what was at stake |
+| starc.py | `starc`, `epic`, `feature_starc`, `RewardSpace` | rewards compared up to shaping, redistribution, scale |
 """
 
 from invdyn.verify.metrics.calibration import Coverage, coverage, nll, sharpness
@@ -14,21 +16,28 @@ from invdyn.verify.metrics.classification import accuracy, auc
 from invdyn.verify.metrics.outcome import Rate, normalized_return, success_rate
 from invdyn.verify.metrics.rank import kendall, spearman
 from invdyn.verify.metrics.regression import fvu, mae, r2, rmse
+from invdyn.verify.metrics.regret import regret
+from invdyn.verify.metrics.starc import RewardSpace, epic, feature_starc, starc
 
 __all__ = [
     "Coverage",
     "Rate",
+    "RewardSpace",
     "accuracy",
     "auc",
     "coverage",
+    "epic",
+    "feature_starc",
     "fvu",
     "kendall",
     "mae",
     "nll",
     "normalized_return",
     "r2",
+    "regret",
     "rmse",
     "sharpness",
     "spearman",
+    "starc",
     "success_rate",
 ]
