@@ -66,5 +66,5 @@ def test_robosuite(shared_data: Path, tmp_path: Path) -> None:
 def test_readme_names_every_example() -> None:
     told = (EXAMPLES / "README.md").read_text()
     scripts = sorted(p.name for p in EXAMPLES.glob("*.py"))
-    assert scripts == ["adroit_door_human.py", "pusht_human.py", "robosuite_human.py"]
-    assert all(name in told for name in scripts)
+    assert "pusht_human.py" in scripts
+    assert [name for name in scripts if name not in told] == []

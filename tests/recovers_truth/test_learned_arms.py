@@ -293,11 +293,16 @@ RIDGE = np.array([0.028, 0.026, 0.020, 0.010, 0.032, 0.036, 0.013])
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_sarcos_below_every_baseline(shared_data: Path) -> None:
-    """Measured 0.021 0.024 0.017 0.007 0.029 0.032 0.010; the kernel is the one of higher evidence."""
+    """Measured 0.0209 0.0222 0.0155 0.0066 0.0273 0.0280 0.0093. Test rows choose nothing: kernels are set by the
+    evidence, their weights by training rows left out. Coverage on 3000 rows has a deviation of 0.006 alone."""
     train, test = sarcos(shared_data / "sarcos")
-    found = fit_gp(train)
+    plain, structured = (fit_gp(train, ArmGPConfig(kernel=kind)) for kind in ("rbf", "arm"))
+    assert (structured.evidence > plain.evidence).all()
+    left = [plain.left_out(), structured.left_out()]
+    found = stack([plain, structured], left)
     told = found.predict(test)
     assert (fvu(test.tau, told.mean) < RIDGE).all()
-    covered = calibrate_torques(found.left_out()).coverage(test, told)
+    covered = calibrate_torques(stack_left_out(left, found.weights)).coverage(test, told)
     np.testing.assert_allclose(covered, 0.9, atol=0.03)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,13 +14,13 @@ from torch import Tensor
 from invdyn.errors import ConfigError, SignalError
 from invdyn.forces.learned.arm_kernel import ArmKernel, KernelKind
 from invdyn.forces.learned.ridge import Standard
-from invdyn.forces.learned.rows import LeftOut, TorqueEstimate, TorqueModel, TorqueRows, check_joints
-from invdyn.training.seeding import generator_at
+from invdyn.forces.learned.rows import LeftOut, TorqueEstimate, TorqueModel, TorqueRows, check_joints, evenly
 
 __all__ = ["ArmGP", "ArmGPConfig", "fit_gp"]
 
 JITTER = 1e-8  # of the torque's variance
 AT_A_TIME = 4096
+TILE = 384
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,8 @@ class ArmGPConfig:
     Args:
         kernel: `arm` has the structure of the equation of motion, `rbf` none.
         rows: most rows a joint is conditioned on, evenly spaced among those given (cost grows with their cube).
-        first_rows, first_evaluations: the evidence is climbed on so many rows drawn at random first.
+        first_rows, first_evaluations: the evidence is climbed on so many of them first, evenly spaced again.
         evaluations: then on all rows conditioned on, for at most so many iterations of L-BFGS; 0 for none.
-        seed: of the draw.
     """
 
     kernel: KernelKind = "arm"
@@ -39,7 +39,6 @@ class ArmGPConfig:
     first_rows: int = 700
     first_evaluations: int = 60
     evaluations: int = 25
-    seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("rows", 2), ("first_rows", 2), ("first_evaluations", 1), ("evaluations", 0)):
@@ -153,20 +152,20 @@ def _fit_joint(rows: TorqueRows, joint: int, config: ArmGPConfig) -> _Joint:
     kernel = ArmKernel(config.kernel, rows.joints)
     log_noise = torch.nn.Parameter(torch.tensor(-2.0, dtype=torch.float64))
     if len(x) > config.first_rows:
-        drawn = torch.randperm(len(x), generator=generator_at(config.seed, joint))[: config.first_rows]
-        _climb(kernel, log_noise, x[drawn], y[drawn], config.first_evaluations)
+        first = torch.from_numpy(evenly(len(x), config.first_rows))
+        _climb(kernel, log_noise, x[first], y[first], config.first_evaluations)
         _climb(kernel, log_noise, x, y, config.evaluations)
     else:
         _climb(kernel, log_noise, x, y, config.first_evaluations + config.evaluations)
     kernel.requires_grad_(False)
     with torch.no_grad():
-        factor = torch.linalg.cholesky(_covariance(kernel, log_noise, x))
+        factor = torch.linalg.cholesky(_covariance(kernel, _noise(log_noise), x))
         inverse = torch.cholesky_inverse(factor)
         weights = inverse @ y
         score = -0.5 * float(y @ weights) - float(factor.diagonal().log().sum())
     return _Joint(
         kernel=kernel,
-        noise=math.exp(2 * float(log_noise.detach())) + JITTER,
+        noise=_noise(log_noise),
         evidence=score / len(y) - 0.5 * math.log(2 * math.pi),
         standard=standard,
         mean=float(tau.mean()),
@@ -179,10 +178,24 @@ def _fit_joint(rows: TorqueRows, joint: int, config: ArmGPConfig) -> _Joint:
     )
 
 
-def _covariance(
-    kernel: ArmKernel, log_noise: Tensor, x: Float64[Tensor, "rows inputs"]
-) -> Float64[Tensor, "rows rows"]:
-    return kernel(x, x) + torch.eye(len(x), dtype=x.dtype) * ((2 * log_noise).exp() + JITTER)
+def _noise(log_noise: Tensor) -> float:
+    return math.exp(2 * float(log_noise.detach())) + JITTER
+
+
+def _tiles(rows: int) -> Iterator[tuple[slice, slice]]:
+    """The lower triangle in squares small enough for the cache."""
+    cuts = [slice(i, min(i + TILE, rows)) for i in range(0, rows, TILE)]
+    return ((a, b) for i, a in enumerate(cuts) for b in cuts[: i + 1])
+
+
+@torch.no_grad()
+def _covariance(kernel: ArmKernel, noise: float, x: Float64[Tensor, "rows inputs"]) -> Float64[Tensor, "rows rows"]:
+    covariance = x.new_empty(len(x), len(x))
+    for a, b in _tiles(len(x)):
+        tile = kernel(x[a], x[b])
+        covariance[a, b], covariance[b, a] = tile, tile.T
+    covariance.diagonal().add_(noise)
+    return covariance
 
 
 def _climb(
@@ -200,18 +213,22 @@ def _climb(
         unknown, max_iter=iterations, history_size=20, line_search_fn="strong_wolfe", tolerance_change=1e-6
     )
 
+    @torch.no_grad()
     def downhill() -> Tensor:
         climber.zero_grad()
-        covariance = _covariance(kernel, log_noise, x)
-        with torch.no_grad():
-            factor, failed = torch.linalg.cholesky_ex(covariance)
-            if int(failed):  # a step of the line search into rounding: refused, it takes a shorter one
-                return torch.tensor(math.inf, dtype=x.dtype)
-            inverse = torch.cholesky_inverse(factor)
-            weights = inverse @ y
-            value = 0.5 * y @ weights + factor.diagonal().log().sum()
-            slope = 0.5 * (inverse - torch.outer(weights, weights))
-        covariance.backward(slope / len(y))
+        covariance = _covariance(kernel, _noise(log_noise), x)
+        factor, failed = torch.linalg.cholesky_ex(covariance)
+        if int(failed):  # a step of the line search into rounding: refused, it takes a shorter one
+            return torch.tensor(math.inf, dtype=x.dtype)
+        inverse = torch.cholesky_inverse(factor)
+        weights = inverse @ y
+        value = 0.5 * y @ weights + factor.diagonal().log().sum()
+        slope = (inverse - torch.outer(weights, weights)) * (0.5 / len(y))
+        # Tile by tile, each computed again: faster than one pass over arrays that no cache holds.
+        for a, b in _tiles(len(x)):
+            with torch.enable_grad():
+                kernel(x[a], x[b]).backward(slope[a, b] if a == b else 2 * slope[a, b])
+        log_noise.grad = slope.diagonal().sum() * 2 * (2 * log_noise).exp()
         return value / len(y)
 
     climber.step(downhill)

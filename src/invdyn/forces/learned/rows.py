@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from invdyn.errors import ConfigError, SignalError
 
-__all__ = ["LeftOut", "TorqueEstimate", "TorqueModel", "TorqueRows", "check_joints", "time_blocks"]
+__all__ = ["LeftOut", "TorqueEstimate", "TorqueModel", "TorqueRows", "check_joints", "evenly", "time_blocks"]
 
 Rows = Float64[np.ndarray, "rows joint"]
 Array = Float64[np.ndarray, "..."]
@@ -84,7 +84,7 @@ class TorqueRows:
         """At most so many rows, evenly spaced."""
         if most < 1:
             raise ConfigError(f"torque rows: thinned to {most} rows, expected at least 1.")
-        return self if len(self) <= most else self[np.linspace(0, len(self) - 1, most).round().astype(int)]
+        return self if len(self) <= most else self[evenly(len(self), most)]
 
     def of_joint(self, joint: int) -> TorqueRows:
         """The rows in which the torque of one joint was measured.
@@ -125,6 +125,11 @@ class LeftOut:
     spread: Float64[np.ndarray, " samples"]
     block: Int64[np.ndarray, " samples"]
 
+    def thinned(self, most: int) -> LeftOut:
+        """The samples that `TorqueRows.thinned` keeps, where the joint was measured in every row."""
+        keep = evenly(len(self.truth), most)
+        return LeftOut(self.truth[keep], self.mean[keep], self.spread[keep], self.block[keep])
+
 
 class TorqueModel(ABC):
     """What says the torques of a motion."""
@@ -143,6 +148,11 @@ def check_joints(model: TorqueModel, rows: TorqueRows) -> None:
             f"{type(model).__name__} was fitted to an arm of {model.joints} joints, got rows of {rows.joints}. "
             "Fit it to this arm."
         )
+
+
+def evenly(rows: int, most: int) -> Int64[np.ndarray, " samples"]:
+    """Numbers of at most so many of the rows, evenly spaced, first and last among them."""
+    return np.arange(rows) if rows <= most else np.linspace(0, rows - 1, most).round().astype(int)
 
 
 def time_blocks(rows: int, blocks: int) -> Int64[np.ndarray, " samples"]:
