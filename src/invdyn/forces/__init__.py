@@ -3,5 +3,5 @@
 | file | what | source |
 |---|---|---|
 | `contacts.py` | contacts found, forces never measured, centre of pressure, root residuals | friction-cone QP |
-| `learned/` | torques of arms learned from motion: networks, Gaussian processes, on a rigid body or without | see there |
+| `learned/` | torques of arms learned from motion, on a rigid body or without one | see its table |
 """
