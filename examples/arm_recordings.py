@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -116,12 +116,11 @@ def schunk(folder: Path) -> Arm:
     for kind, name in enumerate(sorted(k[2:] for k in given.files if k.startswith("u_"))):
         for x in given[f"x_{name}"]:
             tau = given[f"u_{name}"]
-            parts.append(cut(given[f"t_{name}"][: len(tau)], x[: len(tau), :6], tau, first=BLOCKS * len(parts)))
+            parts.append(cut(given[f"t_{name}"][: len(tau)], x[: len(tau), :6], tau, first=BLOCKS * kind))
             moments.append(10_000 * kind + np.arange(len(parts[-1][1])))
     names = ("q", "qd", "qdd", "tau", "block")
     train, test = (TorqueRows(*(np.concatenate([getattr(p[i], n) for p in parts]) for n in names)) for i in (0, 1))
-    # A repeat is the unit: its blocks, and those of the others at the same time, are alike.
-    train, test = (replace(part, block=part.block // BLOCKS) for part in (train, test))
+    # Repeats are alike at the same time, so a block is a stretch of time in all repeats of an input.
     return Arm(train, test, moment=np.concatenate(moments))
 
 

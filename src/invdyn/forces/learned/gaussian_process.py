@@ -38,7 +38,7 @@ class ArmGPConfig:
     rows: int = 2200
     first_rows: int = 700
     first_evaluations: int = 60
-    evaluations: int = 25
+    evaluations: int = 10
 
     def __post_init__(self) -> None:
         for name, least in (("rows", 2), ("first_rows", 2), ("first_evaluations", 1), ("evaluations", 0)):
