@@ -10,7 +10,7 @@ no Hessian left.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -64,6 +64,12 @@ class _Record:
     weight: Tensor
     gradient: Callable[[Tensor], Tensor]
 
+    def reweighted(self, gamma: float) -> _Record:
+        """The same with rows divided by the gradient where this candidate takes it: noise is a share of that one."""
+        size = self.gradient(self.x + gamma * self.moved).norm(dim=-1, keepdim=True)
+        # Rows whose gradient has drowned in rounding say nothing; they keep a weight that does not blow them up.
+        return replace(self, weight=1 / torch.maximum(size, 1e-9 * size.max()))
+
     def solve(self, columns: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
         """(coefficients, residuals) of the weighted least-squares fit of the target on the columns."""
         matrix = torch.stack([(c * self.weight).reshape(-1) for c in columns], 1)
@@ -98,12 +104,9 @@ def identify_optimizer(
     previous = torch.cat([iterates[:1], iterates[:-2]])
     x, target = iterates[:-1], iterates[1:] - iterates[:-1]
     pull = gradient(x)
-    size = pull.norm(dim=-1, keepdim=True)
-    if not bool(size[0] > 0):
+    if not bool(pull[0].norm() > 0):
         raise SignalError("identify_optimizer: the gradient at x_0 is zero, nothing moves. Record from another start.")
-    # Rows whose gradient has drowned in rounding say nothing; they keep a weight that does not blow them up.
-    weight = 1 / torch.maximum(size, 1e-9 * size.max())
-    record = _Record(x, x - previous, target, weight, gradient)
+    record = _Record(x, x - previous, target, torch.ones_like(x[:, :1]), gradient).reweighted(0.0)
     fits = {
         "gradient_descent": (1, *_linear(record, [-pull], ("step",))),
         "heavy_ball": (2, *_linear(record, [record.moved, -pull], ("beta", "step"))),
@@ -113,12 +116,14 @@ def identify_optimizer(
     if product is not None:
         columns = [record.moved, -pull, -product(x, record.moved)]
         fits["hessian_damping"] = (3, *_linear(record, columns, ("beta", "step", "hessian")))
-    count = record.target.numel()
+    rows, count = record.target.shape[1], record.target.numel()
     scores, values = {}, {}
-    for name, (unknowns, found, residuals) in fits.items():
+    for name, (unknowns, found, residuals, weight) in fits.items():
         values[name] = float(np.sqrt(np.mean(residuals**2))) / abs(found["step"])
-        # Twice the usual penalty: candidates contain each other, and a wrong name costs more than a coefficient.
-        scores[name] = 2 * count * np.log(max(values[name], PRECISION)) + 2 * unknowns * np.log(count)
+        # Minus twice the log-likelihood of noise that is a share of the gradient, and twice the usual penalty:
+        # candidates contain each other, and a wrong name costs more than a coefficient.
+        misfit = 2 * count * np.log(max(values[name], PRECISION) * abs(found["step"]))
+        scores[name] = misfit - 2 * rows * float(weight.log().sum()) + 2 * unknowns * np.log(count)
     # Candidates that are the same law on this function differ by rounding only: then the first one has the name.
     best = min(scores, key=lambda name: round(scores[name], 3))
     found = fits[best][1]
@@ -126,28 +131,36 @@ def identify_optimizer(
     return IdentifiedMethod(named, found.get("hessian", 0.0), values[best], scores)
 
 
-def _linear(record: _Record, columns: list[Tensor], names: tuple[str, ...]) -> tuple[dict[str, float], np.ndarray]:
+Fit = tuple[dict[str, float], np.ndarray, Tensor]
+"""Coefficients, weighted residuals, weights."""
+
+
+def _linear(record: _Record, columns: list[Tensor], names: tuple[str, ...]) -> Fit:
     found, residuals = record.solve(columns)
-    return dict(zip(names, found.tolist(), strict=True)), residuals
+    return dict(zip(names, found.tolist(), strict=True)), residuals, record.weight
 
 
-def _extrapolated(record: _Record, *, tied: bool) -> tuple[dict[str, float], np.ndarray]:
+def _extrapolated(record: _Record, *, tied: bool) -> Fit:
     """Gradient at x + gamma d: gamma by nonlinear least squares, the rest linear inside; `tied` holds beta = gamma."""
 
-    def solve(gamma: float) -> tuple[dict[str, float], np.ndarray]:
-        pull = -record.gradient(record.x + gamma * record.moved)
+    def solve(gamma: float, rows: _Record) -> Fit:
+        pull = -rows.gradient(rows.x + gamma * rows.moved)
         if not tied:
-            found, residuals = record.solve([record.moved, pull])
-            return {"beta": float(found[0]), "step": float(found[1]), "gamma": gamma}, residuals
-        rest = _Record(record.x, record.moved, record.target - gamma * record.moved, record.weight, record.gradient)
-        found, residuals = rest.solve([pull])
-        return {"beta": gamma, "step": float(found[0]), "gamma": gamma}, residuals
+            found, residuals = rows.solve([rows.moved, pull])
+            return {"beta": float(found[0]), "step": float(found[1]), "gamma": gamma}, residuals, rows.weight
+        found, residuals = replace(rows, target=rows.target - gamma * rows.moved).solve([pull])
+        return {"beta": gamma, "step": float(found[0]), "gamma": gamma}, residuals, rows.weight
 
     grid = np.linspace(0.05, 1.0, 20)
-    start = grid[int(np.argmin([np.sum(solve(float(gamma))[1] ** 2) for gamma in grid]))]
+    gamma = float(grid[int(np.argmin([np.sum(solve(float(g), record)[1] ** 2) for g in grid]))])
     tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15}
-    best = least_squares(lambda p: solve(float(p[0]))[1], [start], jac="3-point", bounds=(-0.5, 1.5), **tight)
-    return solve(float(best.x[0]))
+    for _ in range(2):  # once to find where the gradients were taken, once with the weights of that place
+        rows = record.reweighted(gamma)
+        found = least_squares(
+            lambda p, rows=rows: solve(float(p[0]), rows)[1], [gamma], jac="3-point", bounds=(-0.5, 1.5), **tight
+        )
+        gamma = float(found.x[0])
+    return solve(gamma, rows)
 
 
 def fit_passivity(
