@@ -284,3 +284,31 @@ def test_verify_says_what_cannot_be_replayed(invdyn: Run, world: Path, labelled:
     part = tmp_path / "part"
     assert invdyn("convert", world / "recordings", part, "--episodes", ":4").code == 0
     invdyn("verify", labelled, "--truth", part).refused("has 9 episodes", "part 4: not the same recordings.")
+
+
+def test_verify_by_the_torques_of_every_simulated_step(invdyn: Run, tmp_path: Path) -> None:
+    """Recorded in MuJoCo's cheetah with one simulated step per action; replayed by torques, without its actions."""
+    pytest.importorskip("mujoco", reason="needs the extra 'worlds'")
+    import torch
+
+    from invdyn.episodes import write_dataset
+    from invdyn.worlds import make_world, record
+
+    class Still:
+        def reset(self, batch: int) -> None:
+            self.batch = batch
+
+        def act(self, observation: object) -> torch.Tensor:
+            return torch.full((self.batch, 6), 0.3)
+
+    world = make_world("gymnasium/HalfCheetah-v5", frame_skip=1, horizon=60)
+    write_dataset(record(world, seeds=[0, 1], policy=Still()), tmp_path / "runs")
+    args = ("verify", tmp_path / "runs", "--target", "world.inverse")
+    told = invdyn(*args, "--make", "frame_skip=1", "--json").value["replay"]
+    assert told["open loop"]["replayed"] == 120
+    assert told["every 1"]["error_median"]["observation.state"] < 1e-6
+    assert told["open loop"]["error_median"]["observation.state"] < 1e-6
+    invdyn(*args).refused("simulates 5 steps of 0.01 s per action", "Record it with frame_skip=1.")
+    invdyn(*args, "--make", "skip").refused("--make 'skip': expected name=value, for example frame_skip=1.")
+    invdyn(*args, "--make", "skip=1").refused("--make skip=1: gymnasium/HalfCheetah-v5 does not take that")
+    invdyn(*args, "--truth", tmp_path / "runs").refused("--target world.inverse is what the world finds, and no label")

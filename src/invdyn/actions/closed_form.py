@@ -25,7 +25,8 @@ class ClosedFormInverse(InverseModel):
     def __init__(self, world: World) -> None:
         super().__init__()
         self.world = world
-        self.inputs = tuple(spec.name for spec in world.observations)
+        named = world.inverse_inputs
+        self.inputs = tuple(spec.name for spec in world.observations) if named is None else tuple(named)
         self.target = world.action
         self.window = Window(0, 1)
 

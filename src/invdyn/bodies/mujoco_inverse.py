@@ -11,6 +11,7 @@ Source: MuJoCo documentation, "Computation: Discrete-time inverse dynamics"; mj_
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from jaxtyping import Bool, Float64
 
 from invdyn.errors import ConfigError, SignalError, require
 
-__all__ = ["RecordedTorques", "recorded_torques", "replayed"]
+__all__ = ["RecordedTorques", "recorded_torques", "replayed", "torques_between"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,57 @@ def recorded_torques(
     """
     mujoco = require("mujoco", "worlds")
     _check(mj_model, qpos, qvel, clock)
+    model, data = _inverting(mj_model, discrete), mujoco.MjData(mj_model)
+
+    def put(t: int) -> None:
+        data.qpos[:], data.qvel[:] = qpos[t], qvel[t]
+
+    return _inverted(model, data, put, np.diff(qvel, axis=0) / model.opt.timestep)
+
+
+def torques_between(
+    mj_model: Any,
+    before: Float64[np.ndarray, "step state"],
+    after: Float64[np.ndarray, "step state"],
+    discrete: bool = True,
+) -> RecordedTorques:
+    """The torques of single steps, from whole states (mjSTATE_INTEGRATION): for pairs that need not follow each other.
+
+    Args:
+        mj_model: the model that was stepped; it is not changed.
+        before, after: states one simulated step apart. Positions, velocities, activations, mocap poses and which
+            equalities are active are taken from `before`; controls and applied forces are what is looked for.
+        discrete: see `recorded_torques`.
+
+    Raises:
+        SignalError: states of another size than the model's, not finite, or not one step apart.
+        ConfigError: the integrator has no discrete inverse (RK4).
+    """
+    mujoco = require("mujoco", "worlds")
+    spec = mujoco.mjtState.mjSTATE_INTEGRATION
+    size = mujoco.mj_stateSize(mj_model, spec)
+    if before.shape != after.shape or before.shape[1] != size or not (np.isfinite(before) & np.isfinite(after)).all():
+        raise SignalError(
+            f"states of shapes {before.shape} and {after.shape}; expected finite rows of {size} numbers on both sides, "
+            "as the model has. Pass states of the model that was recorded."
+        )
+    model, data = _inverting(mj_model, discrete), mujoco.MjData(mj_model)
+    clock, velocity = np.zeros((2, len(before))), np.zeros((2, len(before), model.nv))
+    for side, rows in enumerate((before, after)):
+        for t, row in enumerate(rows):
+            mujoco.mj_setState(model, data, row, spec)
+            clock[side, t], velocity[side, t] = data.time, data.qvel
+    _one_step_apart(model, clock[1] - clock[0])
+
+    def put(t: int) -> None:
+        mujoco.mj_setState(model, data, np.ascontiguousarray(before[t]), spec)
+
+    return _inverted(model, data, put, (velocity[1] - velocity[0]) / model.opt.timestep)
+
+
+def _inverting(mj_model: Any, discrete: bool) -> Any:
+    """A copy of the model whose `mj_inverse` undoes the integrator's step, or does not."""
+    mujoco = require("mujoco", "worlds")
     model = copy.copy(mj_model)
     flag = int(mujoco.mjtEnableBit.mjENBL_INVDISCRETE)
     model.opt.enableflags = (int(model.opt.enableflags) & ~flag) | (flag if discrete else 0)
@@ -70,13 +122,20 @@ def recorded_torques(
             "the model's integrator is RK4, whose step has no inverse; expected Euler, implicit or implicitfast. "
             'Record with integrator="implicitfast", or pass discrete=False and expect errors.'
         )
-    data = mujoco.MjData(model)
-    steps = len(qpos) - 1
+    return model
+
+
+def _inverted(
+    model: Any, data: Any, put: Callable[[int], None], rates: Float64[np.ndarray, "step nv"]
+) -> RecordedTorques:
+    """`mj_inverse` of each step that `put` sets the state of."""
+    mujoco = require("mujoco", "worlds")
+    steps = len(rates)
     out = {name: np.zeros((steps, model.nv)) for name in ("qfrc_inverse", "qfrc_constraint", "qfrc_passive")}
     touching = np.zeros(steps, bool)
-    rates = np.diff(qvel, axis=0) / model.opt.timestep
     for t in range(steps):
-        data.qpos[:], data.qvel[:], data.qacc[:] = qpos[t], qvel[t], rates[t]
+        put(t)
+        data.qacc[:] = rates[t]
         mujoco.mj_inverse(model, data)
         for name, values in out.items():
             values[t] = getattr(data, name)
@@ -137,10 +196,14 @@ def _check(model: Any, qpos: np.ndarray, qvel: np.ndarray, clock: np.ndarray | N
         if len(bad):
             raise SignalError(f"{name} of state {bad[0]} is not finite; expected numbers. Cut the recording before it.")
     if clock is not None:
-        apart, step = np.diff(clock), float(model.opt.timestep)
-        off = np.flatnonzero(np.abs(apart - step) > 1e-3 * step)
-        if len(off):
-            raise SignalError(
-                f"states {off[0]} and {off[0] + 1} are {apart[off[0]]:.6g} s apart and the model's step is "
-                f"{step:.6g} s; expected every simulated state. Record each step: torques between kept states are lost."
-            )
+        _one_step_apart(model, np.diff(clock))
+
+
+def _one_step_apart(model: Any, apart: Float64[np.ndarray, " step"]) -> None:
+    step = float(model.opt.timestep)
+    off = np.flatnonzero(np.abs(apart - step) > 1e-3 * step)
+    if len(off):
+        raise SignalError(
+            f"states {off[0]} and {off[0] + 1} are {apart[off[0]]:.6g} s apart and the model's step is {step:.6g} s; "
+            "expected every simulated state. Record each step: torques between kept states are lost."
+        )

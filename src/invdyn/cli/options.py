@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from invdyn.episodes import Dataset, Schema
     from invdyn.training import TrainerConfig
 
-__all__ = ["Flag", "claim_run", "new_path", "open_foreign", "open_recordings", "run_identity", "trainer_of"]
+__all__ = [
+    "Flag",
+    "claim_run",
+    "named_values",
+    "new_path",
+    "open_foreign",
+    "open_recordings",
+    "run_identity",
+    "trainer_of",
+]
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 """A switch that is off unless given (`--json`, without a `--no-json` beside it)."""
@@ -38,15 +47,7 @@ def open_recordings(path: Path, format: str | None = None, read: Sequence[str] =
 
     from invdyn.episodes.formats import READERS, detect_format, open_dataset
 
-    options: dict[str, Any] = {}
-    for text in read:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"--read {text!r}: expected name=value, for example fps=50 or nan=mask.")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
+    options = named_values("--read", read, "fps=50 or nan=mask")
     if options and path.exists():
         kind = format or detect_format(path)
         if kind in READERS:
@@ -59,6 +60,24 @@ def open_recordings(path: Path, format: str | None = None, read: Sequence[str] =
                 if name not in known:
                     raise unknown_name(f"option of the {kind} reader", name, known)
     return open_dataset(path, format=format, **options)
+
+
+def named_values(option: str, texts: Sequence[str], example: str) -> dict[str, Any]:
+    """Words `name=value` of an option; values are JSON, or plain text.
+
+    Raises:
+        ConfigError: a word that is not of the form name=value.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"{option} {text!r}: expected name=value, for example {example}.")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def open_foreign(path: Path, format: str | None = None, read: Sequence[str] = ()) -> Dataset:  # noqa: A002

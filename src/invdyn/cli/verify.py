@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tyro
 
-from invdyn.cli.options import Flag, new_path, open_foreign
+from invdyn.cli.options import Flag, named_values, new_path, open_foreign
 from invdyn.cli.output import component_names, note, number, table
 from invdyn.cli.selection import parse_episodes
 from invdyn.errors import ConfigError
@@ -58,8 +58,11 @@ class Verify:
     """The same recordings with their recorded causes: scores the inferred ones, replays the true ones as ceiling."""
     world: str | None = None
     """World id; the one the recordings name when not given. `none` skips the replay."""
+    make: tuple[str, ...] = ()
+    """Options of the world, where the recordings were made in one with options: `frame_skip=1`."""
     target: str = "action"
-    """The cause."""
+    """The cause; `world.inverse` for what the world's own exact inverse finds in the recorded states (of MuJoCo's: the
+    torques of every simulated step), whatever was recorded as cause."""
     episodes: str = "all"
     """Which episodes."""
     every: tuple[int, ...] = (1, 10)
@@ -80,8 +83,13 @@ class Verify:
             new_path(self.report, "--report")
         if any(k < 1 for k in self.every):
             raise ConfigError(f"--every {number(self.every)}: expected 1 or more steps between two anchors.")
+        from invdyn.worlds.base import INVERSE
+
         data = open_foreign(self.data, self.format, self.read)
-        _ = data.schema[self.target]  # raises for an unknown one
+        if self.target == INVERSE and self.truth is not None:
+            raise ConfigError(f"--target {INVERSE} is what the world finds, and no label: leave --truth out.")
+        if self.target != INVERSE:
+            _ = data.schema[self.target]  # raises for an unknown one
         truth = None if self.truth is None else open_foreign(self.truth, self.format, self.read)
         if truth is not None and len(truth) != len(data):
             raise ConfigError(
@@ -158,11 +166,19 @@ class Verify:
         """Kind of replay -> its outcome, or why it is not possible."""
         from invdyn.errors import WorldError
         from invdyn.verify import replay
-        from invdyn.worlds import make_world
+        from invdyn.worlds import INVERSE, make_world
 
-        rows = self._inferred(data)
+        exact = self.target == INVERSE
+        rows = list(range(len(data))) if exact else self._inferred(data)
         data, truth = data[rows], None if truth is None else truth[rows]
-        world = make_world(id_, batch=min(8, len(data)))
+        options = named_values("--make", self.make, "frame_skip=1")
+        try:
+            world = make_world(id_, batch=min(8, len(data)), **options)
+        except TypeError as error:
+            if not options:
+                raise
+            raise ConfigError(f"--make {' '.join(self.make)}: {id_} does not take that ({error}).") from None
+        world = world.invertible() if exact else world
         runs: list[tuple[str, Dataset, int | None]] = [("open loop", data, None)]
         runs += [(f"every {k}", data, k) for k in self.every]
         if truth is not None:

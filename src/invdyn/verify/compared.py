@@ -14,12 +14,13 @@ from torch import Tensor
 from invdyn.episodes.episode import Episode
 from invdyn.episodes.signal import SignalSpec
 from invdyn.errors import SignalError, UnknownNameError, WorldError, unknown_name
-from invdyn.worlds.base import WORLD_STATE, World
+from invdyn.worlds.base import INVERSE, WORLD_STATE, World
 
 __all__ = ["Causes", "Compared", "cause_rows", "to_cause"]
 
 Causes = str | Sequence[np.ndarray | Tensor]
-"""Causes of several episodes: the name of a recorded signal, or per episode [time, cause], NaN where there is none."""
+"""Causes of several episodes: the name of a recorded signal, `INVERSE` for those that the world's own exact inverse
+finds, or per episode [time, cause], NaN where there is none."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +139,16 @@ def cause_rows(world: World, episodes: Sequence[Episode], causes: Causes) -> lis
     Raises:
         SignalError: another number of episodes, steps or components than the episodes and the world have.
         UnknownNameError: an episode without the named signal.
+        WorldError: `INVERSE` of a world that has none, or of recordings that do not hold what it reads.
     """
     size = world.action.size
     if not isinstance(causes, str) and len(causes) != len(episodes):
         raise SignalError(f"causes were given for {len(causes)} episodes, there are {len(episodes)}.")
     rows = []
     for at, episode in enumerate(episodes):
-        if isinstance(causes, str):
+        if isinstance(causes, str) and causes == INVERSE and INVERSE not in episode:
+            values = _inverted(world, episode)
+        elif isinstance(causes, str):
             signal = episode[causes]
             values = np.where(
                 signal.mask.reshape(-1, 1), np.asarray(signal.values, np.float64).reshape(episode.length, -1), np.nan
@@ -161,6 +165,28 @@ def cause_rows(world: World, episodes: Sequence[Episode], causes: Causes) -> lis
             )
         rows.append(values)
     return rows
+
+
+def _inverted(world: World, episode: Episode) -> Float64[np.ndarray, "time cause"]:
+    """What the world's inverse finds between rows t and t + 1; NaN at the last row, and where a row is missing."""
+    names = [s.name for s in world.observations] if world.inverse_inputs is None else list(world.inverse_inputs)
+    for name in names:
+        if name not in episode:
+            raise WorldError(
+                f"episode {episode.index} has no {name!r}, in which {world.name} finds causes. "
+                "Record with worlds.record."
+            )
+    values = np.full((episode.length, world.action.size), np.nan)
+    there = np.logical_and.reduce([episode[name].mask for name in names])
+    steps = np.flatnonzero(there[:-1] & there[1:])
+    if len(steps):
+        world.anchor([episode] * world.batch, [0] * world.batch)  # what is constant in the episode
+        before, after = (
+            {name: torch.from_numpy(np.asarray(episode[name].values)[steps + ahead]) for name in names}
+            for ahead in (0, 1)
+        )
+        values[steps] = world.inverse(before, after).detach().cpu().double().reshape(len(steps), -1).numpy()
+    return values
 
 
 def to_cause(world: World, values: Float64[np.ndarray, "batch cause"]) -> Tensor:

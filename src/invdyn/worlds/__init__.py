@@ -11,6 +11,7 @@
 | point2d, push2d | a point, a pushing disc | this project |
 | gym_adapter, env_attributes | copies of a Gymnasium environment as a world, exact snapshot and restore | gymnasium |
 | mujoco_state | exact state of MuJoCo environments | MuJoCo, mjSTATE_INTEGRATION |
+| mujoco_torques | the same driven by generalised forces, with the integrator's own inverse | MuJoCo, mj_inverse |
 | gymnasium_world | `gymnasium/<EnvId>`: any vector environment | gymnasium |
 | metaworld | 50 manipulation tasks with scripted experts | Yu et al., CoRL 2019 |
 | adroit | a hand of 24 joints opens a door | Rajeswaran et al., RSS 2018 |
@@ -23,11 +24,12 @@
 Simulators are imported when a world is made (extra `worlds`).
 """
 
-from invdyn.worlds.base import WORLD_STATE, Expert, Snapshot, StepResult, World
+from invdyn.worlds.base import INVERSE, WORLD_STATE, Expert, Snapshot, StepResult, World
 from invdyn.worlds.record import record
 from invdyn.worlds.registry import WORLDS, Entry, make_world, maker
 
 __all__ = [
+    "INVERSE",
     "WORLDS",
     "WORLD_STATE",
     "Entry",

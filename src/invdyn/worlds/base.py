@@ -15,7 +15,11 @@ from invdyn.episodes.episode import Episode
 from invdyn.episodes.signal import SignalSpec
 from invdyn.errors import WorldError
 
-__all__ = ["WORLD_STATE", "Expert", "Snapshot", "StepResult", "World"]
+__all__ = ["INVERSE", "WORLD_STATE", "Expert", "Snapshot", "StepResult", "World"]
+
+INVERSE = "world.inverse"
+"""Given where causes are asked for (`replay`, `one_step_residual`, `invdyn verify --target`): those that the world's
+own exact inverse finds in the recorded states."""
 
 WORLD_STATE = "world.state"
 """Signal under which a recording keeps the full simulator state of every step (float64, flat), so that
@@ -62,6 +66,7 @@ class World(ABC):
         horizon: steps after which an episode is truncated.
         recipe: id and options it was made with by `make_world` (so that another process can make it), else None.
         has_state: whether `state` exists; without, there are only snapshots, and recordings cannot be replayed.
+        inverse_inputs: signals that `inverse` reads; None for the world's observations.
     """
 
     name: str
@@ -72,6 +77,7 @@ class World(ABC):
     horizon: int
     recipe: tuple[str, dict[str, Any]] | None = None
     has_state: bool = True
+    inverse_inputs: Sequence[str] | None = None
 
     @abstractmethod
     def reset(self, seeds: Sequence[int]) -> Observation:
@@ -144,6 +150,10 @@ class World(ABC):
     def inverse(self, before: Observation, after: Observation) -> Float[Tensor, "batch cause"]:
         """The exact cause between two observations, NaN where not unique. Raises `WorldError` where none is known."""
         raise WorldError(f"{self.name} has no closed-form inverse.")
+
+    def invertible(self) -> World:
+        """The same copies under the cause that can be told exactly: this world, or MuJoCo's driven by torques."""
+        return self
 
     def render(self, height: int = 96, width: int = 96) -> UInt8[Tensor, "batch height width 3"]:
         """RGB pictures. Raises `WorldError` where the world has no picture."""

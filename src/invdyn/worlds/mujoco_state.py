@@ -23,6 +23,7 @@ from invdyn.worlds import env_attributes
 from invdyn.worlds.gym_adapter import GymWorld
 
 if TYPE_CHECKING:
+    from invdyn.worlds.base import World
     from invdyn.worlds.fast_renderer import FastRenderer
 
 __all__ = ["MujocoWorld", "integration_state", "set_integration_state"]
@@ -148,6 +149,12 @@ class MujocoWorld(GymWorld):
                 array[...] = rows
                 for at, values in row["model"].get(field, {}).items():
                     array[int(at)] = values if array.ndim > 1 else values[0]
+
+    def invertible(self) -> World:
+        """Driven by generalised forces, which the integrator's own inverse tells; see `TorqueDriven`."""
+        from invdyn.worlds.mujoco_torques import TorqueDriven
+
+        return TorqueDriven(self)
 
     # ---- pictures ----------------------------------------------------------------------------------------------------
 
