@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "train": ("invdyn.cli.train", "Train", "a policy on measured and inferred causes"),
     "evaluate": ("invdyn.cli.evaluate", "Evaluate", "a policy in a world"),
     "torques": ("invdyn.cli.torques", "Torques", "torques behind recorded motion of a model, with intervals"),
+    "identify": ("invdyn.cli.identify", "Identify", "masses, inertias, friction from recorded motion and torque"),
+    "identify design": ("invdyn.cli.identify_design", "Design", "a motion that makes these parameters visible"),
     "studies": ("invdyn.cli.studies", "Studies", "the 58 systems of the literature and where each stands"),
     "study": ("invdyn.cli.studies", "StudyCommand", "re-test one system's claims next to its controls"),
     "bench": ("invdyn.cli.bench", "Bench", "our speed against a peer, in one run"),

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from invdyn.errors import ConfigError, SignalError
 from invdyn.forces.identification.friction import Friction
 
-__all__ = ["Equations", "Regressor", "Triangle", "collect", "inertial_names"]
+__all__ = ["Equations", "Regressor", "Triangle", "collect", "inertial_names", "join"]
 
 Regressor = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """q [T, nq], qd [T, nv], qdd [T, nv] -> Y [T, nv, 10 nbody]; ten a body: (m, m c, Ixx, Ixy, Iyy, Ixz, Iyz, Izz)."""
@@ -127,8 +127,8 @@ def inertial_names(bodies: Sequence[str]) -> tuple[str, ...]:
 def collect(
     regressor: Regressor,
     q: Float[np.ndarray, "time nq"],
-    qd: Float[np.ndarray, "time nv"],
-    qdd: Float[np.ndarray, "time nv"],
+    qd: Float[np.ndarray, "rows ..."],
+    qdd: Float[np.ndarray, "rows ..."],
     tau: Float[np.ndarray, "time nv"],
     friction: Friction | None = None,
     *,
@@ -196,3 +196,19 @@ def collect(
     if len(bodies) != count:
         raise ConfigError(f"identification: {len(bodies)} body names for {count} bodies in the regressor.")
     return Equations(np.stack(factors), np.array(counts), np.stack(means), bodies, joints, friction)
+
+
+def join(parts: Sequence[Equations]) -> Equations:
+    """Several recordings of the same bodies as one, block after block.
+
+    Raises:
+        ConfigError: none, or other bodies, joints or friction columns.
+    """
+    if not parts:
+        raise ConfigError("identification: no recording was given.")
+    first = parts[0]
+    for k, other in enumerate(parts):
+        if (other.bodies, other.joints, other.friction) != (first.bodies, first.joints, first.friction):
+            raise ConfigError(f"identification: recording {k} has other bodies, joints or friction than the first.")
+    factors, count, mean = (np.concatenate([getattr(p, n) for p in parts]) for n in ("factors", "count", "mean"))
+    return Equations(factors, count, mean, first.bodies, first.joints, first.friction)

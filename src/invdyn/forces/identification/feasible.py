@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 
 from invdyn.errors import ConfigError, SignalError, require
+from invdyn.forces.identification.base_parameters import CUT
 from invdyn.forces.identification.equations import Equations
 from invdyn.forces.identification.estimate import Estimate
 from invdyn.forces.identification.least_squares import fit_least_squares
@@ -91,24 +92,27 @@ def fit_feasible(
         matrix, target = np.concatenate([matrix, pull]), np.append(target, pull[:, : equations.inertial] @ prior)
         upper = np.asarray(np.linalg.qr(np.concatenate([matrix, target[:, None]], axis=1), mode="r"))
         matrix, target = upper[:size, :size], upper[:size, size]
-    # Unknowns (x, r), r = matrix x - target as constraints: the quadratic form is the identity, nothing is squared.
-    scale = float(np.linalg.norm(target)) or 1.0
+    # Unknowns (x - start, r), r = matrix x - target as constraints: the quadratic form is the identity, nothing is
+    # squared. Counted from the unconstrained optimum, what is left to decide is of the size of constraints and prior;
+    # counted from zero it would vanish beside the torque itself, within the solver's tolerance.
+    start = np.linalg.lstsq(matrix, target, rcond=CUT)[0]
+    target = target - matrix @ start
     rows = len(target)
-    wide = scipy.sparse.hstack([scipy.sparse.csc_matrix(matrix / scale), -scipy.sparse.eye(rows)])
-    blocks, right, cones = [wide], [target / scale], [clarabel.ZeroConeT(rows)]
+    wide = scipy.sparse.hstack([scipy.sparse.csc_matrix(matrix), -scipy.sparse.eye(rows)])
+    blocks, right, cones = [wide], [target], [clarabel.ZeroConeT(rows)]
     floor = np.array([least * float(i == k) for i, k in UPPER])
     for b in range(len(equations.bodies)):
         part = np.zeros((10, size + rows))
         part[:, 10 * b : 10 * b + 10] = -TRIANGLE
         blocks.append(scipy.sparse.csc_matrix(part))
-        right.append(-floor)
+        right.append(TRIANGLE @ start[10 * b : 10 * b + 10] - floor)
         cones.append(clarabel.PSDTriangleConeT(4))
     signed = np.flatnonzero(equations.positive)
     if len(signed):
         part = np.zeros((len(signed), size + rows))
         part[np.arange(len(signed)), signed] = -1.0
         blocks.append(scipy.sparse.csc_matrix(part))
-        right.append(np.zeros(len(signed)))
+        right.append(start[signed])
         cones.append(clarabel.NonnegativeConeT(len(signed)))
     quadratic = scipy.sparse.diags(np.append(np.zeros(size), np.ones(rows))).tocsc()
     settings = clarabel.DefaultSettings()
@@ -120,7 +124,7 @@ def fit_feasible(
             f"identification: the semidefinite program ended as {found.status}. Fit with method='log-cholesky', or "
             "check the units of motion and torque."
         )
-    x = np.array(found.x[:size])
+    x = start + np.array(found.x[:size])
     x[signed] = np.maximum(x[signed], 0.0)  # the solver's own tolerance below zero
     return Estimate.of(x, equations, "feasible")
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import scipy.linalg
+import scipy.optimize
 import scipy.stats
 from jaxtyping import Float
 
@@ -22,7 +23,7 @@ from invdyn.forces.identification.base_parameters import CUT, BaseParameters, ba
 from invdyn.forces.identification.equations import Equations
 from invdyn.forces.identification.estimate import Estimate
 
-__all__ = ["LeastSquares", "fit_least_squares"]
+__all__ = ["LeastSquares", "fit_friction", "fit_least_squares"]
 
 ROUNDS, SETTLED = 100, 1e-10  # of reweighting: until no sigma moves by more than this part
 
@@ -135,6 +136,31 @@ def fit_least_squares(
     scatter = _scatter(equations, base, x, sigma, covariance)
     estimate = Estimate.of(x, equations, method, degrees=base.rank)
     return LeastSquares(estimate, base, value, covariance, scatter, degrees, len(equations.count))
+
+
+def fit_friction(equations: Equations, inertial: Float[np.ndarray, " inertial"]) -> Estimate:
+    """Friction coefficients alone, the bodies being known: what a given model reaches with its joints' losses fitted.
+
+    Args:
+        inertial: [10 nbody] of the given bodies.
+
+    Raises:
+        ConfigError: another number of inertial parameters.
+    """
+    if inertial.shape != (equations.inertial,):
+        raise ConfigError(
+            f"identification: {inertial.size} inertial parameters; expected {equations.inertial}, ten a body."
+        )
+    own = []
+    for j in range(len(equations.joints)):
+        factor = np.concatenate(list(equations.factors[:, j]))
+        left = factor[:, -1] - factor[:, : equations.inertial] @ inertial
+        least = np.where(equations.friction.positive, 0.0, -np.inf)  # no passive joint gains by moving
+        columns = factor[:, equations.inertial : -1]
+        if columns.shape[1]:
+            own.append(scipy.optimize.lsq_linear(columns, left, (least, np.inf), method="bvls").x)
+    unknowns = np.concatenate([inertial, *own])
+    return Estimate.of(unknowns, equations, "friction alone", degrees=len(unknowns) - len(inertial))
 
 
 def _scatter(

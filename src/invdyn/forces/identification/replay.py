@@ -103,7 +103,7 @@ def replay_motion(
     estimate: Estimate,
     regressor: Regressor,
     time: Float[np.ndarray, " steps"],
-    q: Float[np.ndarray, "steps nv"],
+    q: Float[np.ndarray, "steps nq"],
     qd: Float[np.ndarray, "steps nv"],
     tau: Float[np.ndarray, "steps nv"],
     *,

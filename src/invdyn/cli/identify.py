@@ -1,0 +1,273 @@
+"""`invdyn identify MODEL MOTION ...`: masses, inertias and friction from recorded motion and torque."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from invdyn.cli.identify_motion import Asked, read_measured
+from invdyn.cli.options import Flag, new_path
+from invdyn.cli.output import note, table
+from invdyn.cli.torques_motion import pairs
+from invdyn.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from invdyn.bodies.model import BodyModel
+    from invdyn.forces.identification.identify import Identified, IdentifySettings
+    from invdyn.forces.identification.recordings import Measured, Recording
+
+__all__ = ["Identify"]
+
+LISTED = 15
+"""Base parameters printed; all of them are in the report and the JSON."""
+
+
+@dataclass(frozen=True)
+class Identify:
+    """Masses, inertias and friction of a model from recorded motion and torque, with intervals and a held-out test."""
+
+    model: tyro.conf.Positional[Path]
+    """Bodies: URDF, MJCF or OpenSim (.osim). Lengths and axes are taken from it; masses are found."""
+    motion: tyro.conf.Positional[tuple[Path, ...]]
+    """Recordings of positions and torques (.csv, .npz, .parquet, .mot, .sto, our Datasets)."""
+    out: tuple[Path, ...] = ()
+    """What to create: the identified model (`.urdf`, `.xml` for MJCF), all parameters with covariance (`.json`)."""
+    method: Literal["feasible", "log-cholesky", "wls", "ols"] = "feasible"
+    """`feasible` and `log-cholesky`: only bodies that can exist (a semidefinite program; no constraints). `wls` and
+    `ols`: weighted and ordinary least squares of what torque tells."""
+    friction: tuple[str, ...] = ("viscous", "coulomb", "rotor", "offset")
+    """What every joint gets besides: `viscous`, `coulomb`, `stribeck`, `rotor`, `offset`, or `none`."""
+    width: float | None = None
+    """Velocity (rad/s, m/s) over which the sign of Coulomb friction is smoothed; chosen by blocks left out if not
+    given."""
+    stribeck: float | None = None
+    """Stribeck velocity, rad/s or m/s; chosen likewise."""
+    prior: float = 1.0
+    """Strength that holds `feasible` and `log-cholesky` near the given model where torque tells little: at 1, a body
+    that differs from it by its own size counts as much as one sample that is off by its error."""
+    held_out: float | None = None
+    """Share at the end of every recording that no fit sees (0.2, or 0 where --test gives recordings)."""
+    test: tuple[Path, ...] = ()
+    """Recordings that are only compared with."""
+    torque_file: Path | None = None
+    """Table with the torques, where they stand in a file of their own with the same clock."""
+    units: str | None = None
+    """`deg` or `rad` where the file does not say it."""
+    lengths: str | None = None
+    """`m`, `cm` or `mm` of displacements where the file does not say it."""
+    torque_units: tuple[str, ...] = ()
+    """`Nm`, `mNm`, `Ncm`, `N`, ... where the file does not say it."""
+    columns: tuple[str, ...] = ()
+    """`COORDINATE=COLUMN` of positions where names differ."""
+    torques: tuple[str, ...] = ()
+    """`COORDINATE=COLUMN` of torques where the name is none of `tau.X`, `torque.X`, `effort.X`, `X_moment`, ..."""
+    hold: tuple[str, ...] = ()
+    """`COORDINATE=VALUE` (rad or m) of coordinates that did not move."""
+    signal: str | None = None
+    """Signal that holds all positions, in the model's order unless its components have names."""
+    torque_signal: str | None = None
+    """Signal that holds all torques, likewise (`force.torque` where there is one)."""
+    episode: int | None = None
+    """Only this episode; all when not given."""
+    smooth: Literal["rts", "butterworth", "spline", "savgol", "opensim", "none"] = "rts"
+    """Smoother of the positions; `rts` finds the cut-off by likelihood."""
+    cutoff: float | None = None
+    """Cut-off, Hz; found by the smoother when not given (butterworth, opensim: 6)."""
+    lag: float = 0.0
+    """Seconds by which torques were recorded late."""
+    blocks: int = 10
+    """Blocks of time for cross-validation and intervals."""
+    level: float = 0.95
+    """Coverage of the intervals."""
+    horizon: float = 0.25
+    """Seconds over which the identified model is replayed forward."""
+    report: Path | None = None
+    """HTML report to write, with plots."""
+    format: str | None = None
+    """Format of the recordings, where it is not found by itself."""
+    read: tuple[str, ...] = ()
+    """Options of the format's reader, e.g. `time=t`."""
+    overwrite: Flag = False
+    """Replace existing outputs."""
+    json: Flag = False
+    """One JSON object on stdout."""
+
+    def run(self) -> dict[str, Any]:
+        from invdyn.bodies.files import load_model
+        from invdyn.forces.identification.body_regressor import check_joints
+        from invdyn.forces.identification.identify import identify
+        from invdyn.forces.identification.recordings import moving_coordinates
+        from invdyn.forces.identification.written import check_outputs, parameters_of, write_identified
+        from invdyn.training.progress import progress
+
+        settings = self._settings()
+        check_outputs(self.out, settings)
+        for out in self.out:
+            new_path(out, "--out", overwrite=self.overwrite)
+        if self.report is not None:
+            new_path(self.report, "--report", overwrite=self.overwrite)
+        if not self.motion:
+            raise ConfigError("no recording was given. Pass its path after the model's.")
+        model = load_model(self.model)
+        check_joints(model)
+        asked = self._asked()
+        measured = [m for path in self.motion for m in read_measured(model, path, asked)]
+        tested = [m for path in self.test for m in read_measured(model, path, asked)]
+        moving = moving_coordinates(model, measured[0].positions.recorded)
+        with progress(5, "identify", unit="stages") as bar:
+            bar.advance(0, "smoothing")
+            train, test = self._parts(model, moving, measured, tested)
+            still = _still(model, measured[0])
+            found = identify(model, moving, still, train, test, settings, tell=lambda s: bar.advance(1, s))
+        self._remark(found)
+        told = {"model": str(self.model), "motion": [str(p) for p in self.motion], "test": [str(p) for p in self.test]}
+        metadata = {**told, "settings": dataclasses.asdict(settings) | {"smooth": self.smooth, "lag": self.lag}}
+        write_identified(found, self.out, metadata, overwrite=self.overwrite)
+        result = {
+            **metadata,
+            "out": [str(o) for o in self.out],
+            "report": None if self.report is None else str(self.report),
+            "samples": {"fitted": sum(len(r.time) for r in train), "held out": sum(len(r.time) for r in test)},
+            "cutoff": train[0].cutoff.tolist(),
+            **parameters_of(found),
+        }
+        if self.report is not None:
+            from invdyn.cli.identify_report import write_identify_report
+
+            write_identify_report(self.report, result, found)
+        return result
+
+    def _parts(
+        self, model: BodyModel, moving: tuple[int, ...], measured: list[Measured], tested: list[Measured]
+    ) -> tuple[list[Recording], list[Recording]]:
+        """Recordings to fit and to compare on."""
+        from invdyn.forces.identification.recordings import moving_coordinates, recordings_of
+
+        for other in (*measured, *tested):
+            if moving_coordinates(model, other.positions.recorded) != moving:
+                raise ConfigError(
+                    f"{other.positions.origin}: other coordinates moved than in {measured[0].positions.origin}. "
+                    "Identify recordings of the same joints together."
+                )
+        share = (0.0 if self.test else 0.2) if self.held_out is None else self.held_out
+        how = {"smoother": self.smooth, "cutoff": self.cutoff, "lag": self.lag}
+        parts = [recordings_of(model, moving, m, share, **how) for m in measured]  # type: ignore[arg-type]
+        unseen = [recordings_of(model, moving, m, 0.0, **how)[0] for m in tested]  # type: ignore[arg-type]
+        return [p[0] for p in parts], [p[1] for p in parts if p[1] is not None] + unseen
+
+    def _settings(self) -> IdentifySettings:
+        from invdyn.forces.identification.identify import IdentifySettings
+
+        terms = () if self.friction == ("none",) else self.friction
+        return IdentifySettings(
+            method=self.method,
+            friction=terms,
+            width=self.width,
+            stribeck=self.stribeck,
+            prior=self.prior,
+            blocks=self.blocks,
+            level=self.level,
+            horizon=self.horizon,
+        )
+
+    def _asked(self) -> Asked:
+        hold: dict[str, float] = {}
+        for name, value in pairs("--hold", self.hold, "finger=0").items():
+            try:
+                hold[name] = float(value)
+            except ValueError:
+                raise ConfigError(f"--hold {name}={value}: expected a number in rad or m.") from None
+        return Asked(
+            self.torque_file,
+            units=self.units,
+            lengths=self.lengths,
+            torque_units=self.torque_units,
+            columns=pairs("--columns", self.columns, "elbow=q2"),
+            torques=pairs("--torques", self.torques, "elbow=motor_2"),
+            hold=hold,
+            signal=self.signal,
+            torque_signal=self.torque_signal,
+            episode=self.episode,
+            format=self.format,
+            read=self.read,
+        )
+
+    def _remark(self, found: Identified) -> None:
+        """What a reader of the numbers must know, on stderr."""
+        if not found.real.all():
+            names = [n for n, fine in zip(found.estimate.bodies, found.real) if not fine]
+            note(
+                f"No real body has the parameters of {', '.join(names)}: least squares tells combinations, not bodies. "
+                "--method feasible finds bodies."
+            )
+        lost = {"offset", "stribeck"} & set(found.estimate.friction.names)
+        models = [str(o) for o in self.out if o.suffix.lower() != ".json"]
+        if models and lost:
+            note(f"{', '.join(models)}: model files have no place for {' and '.join(sorted(lost))} of friction.")
+        for name, why in found.failed.items():
+            note(f"{name}: not replayed forward. {why}")
+
+    def show(self, result: dict[str, Any]) -> None:
+        samples = result["samples"]
+        print(
+            f"{samples['fitted']} samples fitted, {samples['held out']} held out; {result['rank']} base parameters, "
+            f"condition {result['condition']:.3g}"
+        )
+        part = "held out" if samples["held out"] else "fitted"
+        rows = []
+        for e in result["errors"]:
+            row = {"joint": e["joint"], "unit": e["unit"]}
+            for model in ("identified", "given, friction fitted", "given"):
+                for figure in ("RMS", "nMSE"):
+                    if f"{model}: {part}, {figure}" in e:
+                        row[f"{figure}, {model}"] = e[f"{model}: {part}, {figure}"]
+            rows.append(row)
+        table(rows, title=f"torque error, {part}")
+        told = sorted(result["base_parameters"], key=lambda r: r["relative_std"] or 0.0)
+        table(
+            [
+                {
+                    "parameter": _short(r["parameter"]),
+                    "value": r["value"],
+                    "± (std)": r["std"],
+                    "part": r["relative_std"],
+                }
+                for r in told[:LISTED]
+            ],
+            title="best told base parameters (kg, kg m, kg m^2; N m, N m s)",
+        )
+        well = sum((r["relative_std"] or 0.0) < 0.1 for r in told)
+        print(
+            f"{well} of {len(told)} are told to a tenth of their value or better; all are in --out ….json, --report …"
+        )
+        replay = result["replay"]
+        for name, off in replay["rmse"].items():
+            way = ", ".join(f"{o:.3g}" if o is not None else "flew off" for o in off)
+            print(f"replayed forward over {replay['horizon']:g} s, {name} lands off by {way}")
+        if replay["still"]:
+            print(f"the recording itself moves by {', '.join(f'{s:.3g}' for s in replay['still'])} (rad, m)")
+        written = [*result["out"], *([result["report"]] if result["report"] else [])]
+        print("written: " + (", ".join(written) or "nothing (--out model.xml parameters.json)"))
+
+    def exit_code(self, result: Any) -> int:
+        return 0
+
+
+def _short(text: str) -> str:
+    """A combination on one line."""
+    return text if len(text) <= 60 else text[:57].rsplit(" ", 1)[0] + " ..."
+
+
+def _still(model: BodyModel, measured: Measured) -> np.ndarray:
+    """Positions of the coordinates that are held."""
+    import numpy as np
+
+    held = measured.positions.q[0].copy()
+    held[np.array(measured.positions.recorded)] = 0.0
+    return np.where(np.isfinite(held), held, 0.0)
