@@ -8,6 +8,7 @@
 | outcome.py | `success_rate`, `normalized_return` | Wilson (1927) interval; 0 = random, 100 = expert |
 | rank.py | `spearman`, `kendall` | rank agreement, ties averaged; tau-b |
 | regret.py | `regret` | expected return given away, or its share of what was at stake |
+| wasserstein.py | `w2_exact`, `emd`, `sliced_w2`, `w1_marginal`, `frechet_distance` | transport distances of two sets |
 | starc.py | `starc`, `epic`, `feature_starc`, `RewardSpace` | rewards compared up to shaping, redistribution, scale |
 """
 
@@ -18,6 +19,7 @@ from invdyn.verify.metrics.rank import kendall, spearman
 from invdyn.verify.metrics.regression import fvu, mae, r2, rmse
 from invdyn.verify.metrics.regret import regret
 from invdyn.verify.metrics.starc import RewardSpace, epic, feature_starc, starc
+from invdyn.verify.metrics.wasserstein import emd, frechet_distance, sliced_w2, w1_marginal, w2_exact
 
 __all__ = [
     "Coverage",
@@ -26,8 +28,10 @@ __all__ = [
     "accuracy",
     "auc",
     "coverage",
+    "emd",
     "epic",
     "feature_starc",
+    "frechet_distance",
     "fvu",
     "kendall",
     "mae",
@@ -37,7 +41,10 @@ __all__ = [
     "regret",
     "rmse",
     "sharpness",
+    "sliced_w2",
     "spearman",
     "starc",
     "success_rate",
+    "w1_marginal",
+    "w2_exact",
 ]

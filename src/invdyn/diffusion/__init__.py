@@ -1,0 +1,86 @@
+"""The diffusion, flow and flow-map core: one corruption path, one hub E[x0 | x_t], one step loop; t = 0 is data.
+
+A model is any callable `net(x[batch, ...], t[batch], condition)` of the shape of x; nothing here knows about images.
+
+| file | what | source |
+|---|---|---|
+| path.py | `Path`: alpha, sigma, log-SNR; `PATHS`: linear, trig, edm, vp_linear, ddpm, cosine_k | Lai et al. 2025 |
+| parameterize.py | every kind of output to D = E[x0 given x_t] and back; `Denoiser` | Karras et al. 2022 |
+| losses.py | `DenoisingLoss`: one loss with a weight; `Times`, stratified | Kingma et al. 2021; Hang et al. 2023 |
+| grids.py | time lists: uniform, in lambda, EDM, levels of a DDPM | Karras et al. 2022; Lin et al. 2024 |
+| steps.py | rules: `DDIM`, `DPMpp2M`, `DPMpp2S`, `Euler`, `Heun` (churn), `ReverseSDE`, `Renoise` | see there |
+| run.py | `Level`, `Run`: what a rule works with | |
+| samplers.py | `Sampler`: the one loop, with the `guide` hook | |
+| guidance.py | `ClassifierFree`, `ClassifierGuide`, `Measurement`, `Imputation`, `Chain` | Ho, Salimans 2022 |
+| flowmaps.py | `MeanFlowLoss`, `ShortcutLoss`, `ConsistencyLoss`, `TrajectoryLoss`; `jump` | see there |
+| oracles.py | `GaussianPrior`, `GaussianMixturePrior`: everything in closed form | Wang, Vastola 2023 |
+| delta_oracle.py | `DeltaMixturePrior`: the data set itself, points or kernels | Wang, Vastola 2023 |
+"""
+
+from invdyn.diffusion.delta_oracle import DeltaMixturePrior
+from invdyn.diffusion.flowmaps import (
+    ConsistencyLoss,
+    MeanFlowLoss,
+    ShortcutLoss,
+    TrajectoryLoss,
+    jump,
+    mean_velocity_map,
+    trajectory_map,
+)
+from invdyn.diffusion.grids import edm_grid, level_grid, levels, log_ratio_grid, uniform_grid
+from invdyn.diffusion.guidance import Chain, ClassifierFree, ClassifierGuide, Imputation, Measurement
+from invdyn.diffusion.losses import DenoisingLoss, Times, drop_condition, elbo_step, loss_weight
+from invdyn.diffusion.oracles import GaussianMixturePrior, GaussianPrior, Posterior, Prior
+from invdyn.diffusion.parameterize import Denoiser, denoised_to, to_denoised
+from invdyn.diffusion.path import PATHS, DiscretePath, EDMPath, LinearPath, Path, TrigPath, VPLinear, make_path
+from invdyn.diffusion.samplers import Sampler
+from invdyn.diffusion.steps import DDIM, DPMpp2M, DPMpp2S, Euler, Heun, Renoise, ReverseSDE
+
+__all__ = [
+    "DDIM",
+    "PATHS",
+    "Chain",
+    "ClassifierFree",
+    "ClassifierGuide",
+    "ConsistencyLoss",
+    "DPMpp2M",
+    "DPMpp2S",
+    "DeltaMixturePrior",
+    "Denoiser",
+    "DenoisingLoss",
+    "DiscretePath",
+    "EDMPath",
+    "Euler",
+    "GaussianMixturePrior",
+    "GaussianPrior",
+    "Heun",
+    "Imputation",
+    "LinearPath",
+    "MeanFlowLoss",
+    "Measurement",
+    "Path",
+    "Posterior",
+    "Prior",
+    "Renoise",
+    "ReverseSDE",
+    "Sampler",
+    "ShortcutLoss",
+    "Times",
+    "TrajectoryLoss",
+    "TrigPath",
+    "VPLinear",
+    "denoised_to",
+    "drop_condition",
+    "edm_grid",
+    "elbo_step",
+    "jump",
+    "level_grid",
+    "levels",
+    "log_ratio_grid",
+    "loss_weight",
+    "make_path",
+    "mean_velocity_map",
+    "to_denoised",
+    "trajectory_map",
+    "uniform_grid",
+]
