@@ -13,6 +13,10 @@
 | `adversarial.py` | `adversarial_pair`: rewards a behaviour model cannot tell apart | arXiv 2403.06854 |
 | `sensitivity.py` | `sensitivity`: how a recovered reward hangs on assumptions and data | arXiv 2403.06854 |
 | `batched_projection.py` | `ShapingProjection`: a large process, many rewards at once | arXiv 2309.15257 |
+| `linear_bandit.py` | `LinearBandit`, `play`: rewards through a hidden linear system, common noise | arXiv 2211.08997 |
+| `optimism.py` | `DynLinUCB`, `LinUCB`, `DiscountedLinUCB`: optimistic ridge regression | arXiv 2211.08997 |
+| `bandit_baselines.py` | `UCB1`, `Exp3`, `BatchedExp3`, `AR2`, an advertiser's own split | |
+| `linear_identification.py` | closed-loop Markov parameters, Ho-Kalman | Ho and Kalman 1966 |
 
 VPT: arXiv 2206.11795. IDP: arXiv 2305.16985. SS-ORL: arXiv 2210.06518.
 """
