@@ -24,6 +24,8 @@ from invdyn.bodies.rnea import rnea
 from invdyn.kernels.derivative import jacobian
 from invdyn.kernels.function import Backend, Function
 from invdyn.kernels.program import Block, Program, trace
+from invdyn.kernels.store import fingerprint
+from invdyn.kernels.stored import stored
 
 __all__ = ["Dynamics", "ForceDerivatives", "Frames", "Momentum"]
 
@@ -161,8 +163,18 @@ class Dynamics:
         """The traced algorithm, made once: the methods above, before their results are shaped."""
         key = (algorithm, *options)
         if key not in self._functions:
-            self._functions[key] = Function(_program(self.model, algorithm, options), self.backend)
+            if self.backend == "eager":
+                program = _program(self.model, algorithm, options)
+            else:
+                program = stored(self._facts(algorithm, options), lambda: _program(self.model, algorithm, options))
+            self._functions[key] = Function(program, self.backend)
         return self._functions[key]
+
+    def _facts(self, algorithm: str, options: Sequence[str]) -> list[str]:
+        """All that the program of an algorithm depends on."""
+        code = fingerprint("invdyn.kernels", "invdyn.bodies")
+        sites = [repr(self.model.site(s)) for s in options] if algorithm in ("frames", "jacobian") else []
+        return [self.model.name, self.model.key, algorithm, *options, *sites, code]
 
 
 def _program(model: BodyModel, algorithm: str, options: Sequence[str]) -> Program:

@@ -1,4 +1,4 @@
-"""Straight-line programs: readable Python over scalars, run on tensors or traced once and emitted as vector C.
+"""Straight-line programs: readable Python over scalars, run on tensors or traced, and emitted as C or for GPUs.
 
 | file | what |
 |---|---|
@@ -9,7 +9,10 @@
 | `derivative.py` | `vjp`, `jvp`, `jacobian`: derivatives of a program are programs |
 | `packing.py` | `Packed`: results written once each, without structural zeros |
 | `emit_c.py`, `vector_math.h`, `batches.h` | a program as C on vectors, through the batch, on threads |
-| `compiler.py` | the system's compiler, and a cache on disk by content |
-| `compiled.py` | `CompiledProgram`: native code on tensors of any layout |
+| `emit_cuda.py`, `cuda_math.h` | a program as a GPU kernel, one thread a sample |
+| `pieces.py` | long programs cut into functions that compilers can take |
+| `store.py`, `stored.py` | files kept by content, checked; programs kept by what they were traced from |
+| `compiler.py`, `compiled.py` | the system's C compiler; `CompiledProgram`: native code on CPU tensors of any layout |
+| `nvrtc.py`, `cuda.py` | the GPU's compiler; `CudaProgram`: the same on CUDA tensors |
 | `function.py` | `Function`: a program under autograd, torch.func and vmap |
 """

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from invdyn.errors import SignalError
 from invdyn.kernels.compiler import CompileError, load
 from invdyn.kernels.emit_c import emit_c
 from invdyn.kernels.program import Program
+from invdyn.kernels.store import fingerprint
 
 __all__ = ["DTYPES", "CompiledProgram"]
 
@@ -42,15 +42,15 @@ class CompiledProgram:
                 memory is handed out page by page while it is written, which takes a tenth of the time of RNEA.
 
         Raises:
-            SignalError: see `Program.check`; an `out` of another number, shape, dtype or device.
+            SignalError: see `Program.check` and `Program.results_for`.
             CompileError: no working compiler.
         """
         program = self.program
         batch = program.check(tensors)
-        dtype, run = tensors[0].dtype, self.function(tensors[0].dtype)
-        made = self._made(batch, dtype, batch_first) if out is None else self._checked(out, batch, dtype)
+        run = self.function(tensors[0].dtype)
+        made = program.results_for(tensors[0], batch, batch_first, out)
         if batch == 0:
-            return tuple(made)
+            return made
         layout: list[int] = []
         for x in (*tensors, *made):
             layout += [x.stride(0), x.stride(1) if x.ndim == 2 else 0]
@@ -61,27 +61,12 @@ class CompiledProgram:
         steps = (ctypes.c_ssize_t * len(layout))(*layout)
         if run(ins, outs, steps, ctypes.c_size_t(batch), ctypes.c_int(threads)):
             raise CompileError(f"{program.name}: no memory for the workspace of {threads} threads. Use fewer threads.")
-        return tuple(made)
-
-    def _made(self, batch: int, dtype: torch.dtype, batch_first: bool) -> list[torch.Tensor]:
-        outputs = self.program.outputs
-        if batch_first:
-            return [torch.empty(batch, b.size, dtype=dtype).T for b in outputs]
-        return [torch.empty(b.size, batch, dtype=dtype) for b in outputs]
-
-    def _checked(self, out: Sequence[torch.Tensor], batch: int, dtype: torch.dtype) -> list[torch.Tensor]:
-        wanted = [(b.size, batch) for b in self.program.outputs]
-        given = [tuple(y.shape) for y in out]
-        if given != wanted or any(y.dtype != dtype or y.device.type != "cpu" for y in out):
-            raise SignalError(
-                f"{self.program.name}: `out` has shapes {given}; expected {wanted}, {dtype} on the CPU. "
-                "Leave it out to have new tensors made."
-            )
-        return list(out)
+        return made
 
     def function(self, dtype: torch.dtype) -> ctypes._NamedFuncPointer:
         """The native function for a dtype; compiles it if need be."""
         if dtype not in self._run:
-            source = emit_c(self.program, dtype == torch.float32)
-            self._run[dtype] = load(source, self.program.name).run
+            single = dtype == torch.float32
+            key = f"{self.program.key} {single} {fingerprint('invdyn.kernels')}"
+            self._run[dtype] = load(key, lambda: emit_c(self.program, single), self.program.name).run
         return self._run[dtype]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import resources
 
+from invdyn.kernels.pieces import pieces
 from invdyn.kernels.program import Program
 
 __all__ = ["PIECE", "emit_c"]
@@ -95,20 +96,8 @@ def _pieces(program: Program) -> tuple[str, int]:
     for i, node in enumerate(program.results):
         results.setdefault(node, []).append(i)
 
-    chunks: list[list[int]] = [[]]
-    for i, op in enumerate(program.ops):
-        if op not in ("input", "const"):
-            if len(chunks[-1]) >= PIECE:
-                chunks.append([])
-            chunks[-1].append(i)
-    piece_of = {i: k for k, chunk in enumerate(chunks) for i in chunk}
-    crossing: dict[int, int] = {}
-    for i, op in enumerate(program.ops):
-        if op not in ("input", "const"):
-            for a in program.args[i]:
-                if a in piece_of and piece_of[a] != piece_of[i]:
-                    crossing.setdefault(a, len(crossing))
-
+    chunks, crossing = pieces(program, PIECE)
+    computed = {i for chunk in chunks for i in chunk}
     angles = _angles(program, where)
     fixed = 2 * len(angles)
     crossing = {i: fixed + k for i, k in crossing.items()}
@@ -117,7 +106,7 @@ def _pieces(program: Program) -> tuple[str, int]:
     rows = [
         f"*(V*)(y+{i}*LANES)={_load(program, n, where)};"
         for n, found in results.items()
-        if n not in piece_of
+        if n not in computed
         for i in found
     ]
     lines = [*rows, *(f"piece{k}(x,y,u,w,f);" for k in range(len(chunks)))]

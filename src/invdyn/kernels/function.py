@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import torch
+from torch._C import _len_torch_dispatch_stack
 
 from invdyn.errors import ConfigError
 from invdyn.kernels.compiled import DTYPES, CompiledProgram
 from invdyn.kernels.compiler import CompileError, compiler
+from invdyn.kernels.cuda import NO_NVRTC, CudaProgram, driver
 from invdyn.kernels.derivative import jvp, vjp
+from invdyn.kernels.emit_cuda import MOST
 from invdyn.kernels.program import Program
+from invdyn.kernels.store import fingerprint
+from invdyn.kernels.stored import stored
 
 __all__ = ["BACKENDS", "Backend", "Function"]
 
@@ -28,8 +33,9 @@ class Function:
 
     Args:
         program: what to compute.
-        backend: `compiled` is native code (CPU, float32 and float64); `eager` runs operation by operation on any
-            device; `auto` compiles where it can and says once where it cannot.
+        backend: `compiled` is native code (float32 and float64, on the CPU by a C compiler, on NVIDIA GPUs by NVRTC);
+            `eager` runs operation by operation on any device; `auto` compiles where it can and says once where it
+            cannot.
 
     Raises:
         ConfigError: an unknown backend.
@@ -40,42 +46,79 @@ class Function:
         if backend not in BACKENDS:
             raise ConfigError(f"backend {backend!r} is none of {', '.join(BACKENDS)}.")
         self.program, self.backend = program, backend
-        self.native = CompiledProgram(program)
+        self.native, self.on_gpu = CompiledProgram(program), CudaProgram(program)
 
     def __call__(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Per output block [size, batch]."""
-        if self._native(tensors):
+        if self._compiles(tensors):
             return tuple(_Native.apply(self, *tensors))
         return self.program.evaluate(*tensors)
 
     def run(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """The numbers alone, without a graph for derivatives."""
-        return self.native([x.detach() for x in tensors])
+        """The numbers alone, by native code, without a graph for derivatives."""
+        given = [x.detach() for x in tensors]
+        return self.on_gpu(given) if given[0].is_cuda else self.native(given)
 
     @cached_property
     def vjp(self) -> Function:
         """The reverse derivative; see `derivative.vjp`."""
-        return Function(vjp(self.program), self.backend)
+        return Function(self._derived("vjp", vjp), self.backend)
 
     @cached_property
     def jvp(self) -> Function:
         """The forward derivative; see `derivative.jvp`."""
-        return Function(jvp(self.program), self.backend)
+        return Function(self._derived("jvp", jvp), self.backend)
 
-    def _native(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether native code runs these tensors."""
+    def _derived(self, name: str, derive: Callable[[Program], Program]) -> Program:
         if self.backend == "eager":
+            return derive(self.program)
+        return stored([name, self.program.key, fingerprint("invdyn.kernels")], lambda: derive(self.program))
+
+    def _compiles(self, tensors: Sequence[torch.Tensor]) -> bool:
+        """Whether native code runs these tensors."""
+        if self.backend == "eager" or not tensors or _watched(tensors):
             return False
-        fits = all(x.device.type == "cpu" and x.dtype in DTYPES for x in tensors)
-        if fits and compiler() is not None:
+        try:
+            why = self._refusal(tensors[0].device.type, [x.dtype for x in tensors])
+        except CompileError as error:  # there is a compiler, and it fails
+            if self.backend == "compiled":
+                raise
+            why = str(error)
+        if why is None:
             return True
         if self.backend == "compiled":
-            why = "no C compiler found; install gcc or clang" if fits else "native code runs float32 and float64 on CPU"
             raise CompileError(f"{self.program.name}: {why}, or choose backend='eager'.")
-        if fits and "compiler" not in _told:
-            _told.add("compiler")
-            _log.warning("no C compiler found: programs run operation by operation, some 50 times slower. Install gcc.")
+        if why != ELSEWHERE and why not in _told:
+            _told.add(why)
+            _log.warning("%s. Until then programs run operation by operation, many times slower.", why.rstrip("."))
         return False
+
+    def _refusal(self, device: str, dtypes: Sequence[torch.dtype]) -> str | None:
+        """Why native code cannot run such tensors; None where it can."""
+        if device not in ("cpu", "cuda") or any(t not in DTYPES for t in dtypes):
+            return ELSEWHERE
+        if device == "cuda":
+            if self.program.operations > MOST:
+                return f"{self.program.name} has {self.program.operations} operations; on GPUs {MOST} are compiled"
+            return NO_NVRTC if driver() is None else None
+        if compiler() is None:
+            return NO_COMPILER
+        if self.backend == "auto":
+            self.native.function(dtypes[0])
+        return None
+
+
+def _watched(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether torch records operations (make_fx, linearize, torch.compile) or the tensors hold no numbers (FakeTensor).
+
+    Native code would be invisible to the first, and read from nowhere with the second: both see the operations instead.
+    """
+    return _len_torch_dispatch_stack() > 0 or any(type(x) not in PLAIN for x in tensors)
+
+
+PLAIN = (torch.Tensor, torch.nn.Parameter)
+NO_COMPILER = "no C compiler found; install gcc or clang"
+ELSEWHERE = "native code runs float32 and float64 on the CPU and on NVIDIA GPUs"
 
 
 class _Native(torch.autograd.Function):

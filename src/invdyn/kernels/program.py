@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from invdyn.errors import SignalError
+from invdyn.errors import FormatError, SignalError
 from invdyn.kernels.graph import Graph, Symbol
 from invdyn.kernels.scalar import TABLE, Scalar
 
@@ -68,9 +68,47 @@ class Program:
     @cached_property
     def key(self) -> str:
         """A hash of the content."""
-        blocks = [[b.name, b.size, b.uniform] for b in (*self.inputs, *self.outputs)]
-        text = json.dumps([blocks, len(self.inputs), self.ops, self.args, self.results])
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _hash(self.text())
+
+    def text(self) -> str:
+        """JSON: operations as numbers in a table of names, arguments end to end, constants in full precision."""
+        names = sorted(set(self.ops))
+        number = {name: k for k, name in enumerate(names)}
+        record = {
+            "name": self.name,
+            "inputs": [[b.name, b.size, b.uniform] for b in self.inputs],
+            "outputs": [[b.name, b.size, b.uniform] for b in self.outputs],
+            "names": names,
+            "arity": [len(self.args[self.ops.index(name)]) for name in names],
+            "ops": [number[op] for op in self.ops],
+            "args": [a for args in self.args for a in args],
+            "results": self.results,
+        }
+        return json.dumps(record, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Program:
+        """The program that wrote a text.
+
+        Raises:
+            FormatError: not such a text.
+        """
+        try:
+            record = json.loads(text)
+            names, arity, flat = record["names"], record["arity"], record["args"]
+            if not set(names) <= {*TABLE, "input", "const"}:
+                raise ValueError(f"operations {sorted(set(names) - set(TABLE))}")
+            args, at = [], 0
+            for k in record["ops"]:
+                args.append(tuple(flat[at : at + arity[k]]))
+                at += arity[k]
+            inputs, outputs = (tuple(Block(*b) for b in record[side]) for side in ("inputs", "outputs"))
+            ops = tuple(names[k] for k in record["ops"])
+            program = cls(record["name"], inputs, outputs, ops, tuple(args), tuple(record["results"]))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise FormatError(f"not the text of a program ({error!r}). Trace it anew from its function.") from error
+        program.__dict__["key"] = _hash(text)  # what the property would find, without writing the text again
+        return program
 
     def graph(self) -> tuple[Graph, list[Symbol]]:
         """The program as a graph that can grow (to be differentiated), and the symbol of each node."""
@@ -112,6 +150,30 @@ class Program:
                     )
                 batch = int(x.shape[1])
         return max(batch, 1) if batch == -1 else batch
+
+    def results_for(
+        self, like: torch.Tensor, batch: int, batch_first: bool, out: Sequence[torch.Tensor] | None
+    ) -> tuple[torch.Tensor, ...]:
+        """Tensors [size, batch] for the results, of the dtype and device of an input.
+
+        Args:
+            batch_first: new ones lie sample by sample in memory.
+            out: given ones, which are checked; None makes new ones.
+
+        Raises:
+            SignalError: `out` of another number, shape, dtype or device.
+        """
+        if out is None:
+            if batch_first:
+                return tuple(like.new_empty(batch, b.size).T for b in self.outputs)
+            return tuple(like.new_empty(b.size, batch) for b in self.outputs)
+        wanted, given = [(b.size, batch) for b in self.outputs], [tuple(y.shape) for y in out]
+        if given != wanted or any(y.dtype != like.dtype or y.device != like.device for y in out):
+            raise SignalError(
+                f"{self.name}: `out` has shapes {given}; expected {wanted}, {like.dtype} on {like.device}. "
+                "Leave it out to have new tensors made."
+            )
+        return tuple(out)
 
     def evaluate(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Run on torch tensors operation by operation: any device, any float dtype, autograd, torch.func.
@@ -213,3 +275,7 @@ def finish(
             ops.append(op)
             args.append(graph.args[i] if op in ("input", "const") else tuple(number[a] for a in graph.args[i]))
     return Program(name, inputs, outputs, tuple(ops), tuple(args), tuple(number[n] for n in nodes))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,7 @@
 /* Elementary functions on vectors of LANES numbers of type T, for the programs emitted by emit_c.py.
-   sin and cos: Cody-Waite reduction by pi/2 in three parts, then the minimax polynomials of fdlibm on [-pi/4, pi/4]
-   (float: of Cephes). Arguments beyond LIMIT, infinite or missing take the C library's way, lane by lane. */
+   sin and cos: Cody-Waite reduction by pi/2 in three parts (float: of 8, 11 and 24 bits, so that the products with up to
+   13 bits are exact), then the minimax polynomials of fdlibm on [-pi/4, pi/4] (float: of Cephes). Arguments beyond LIMIT,
+   infinite or missing take the C library's way, lane by lane. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,8 +45,8 @@ static inline V all(T x) { return x - (V){0}; }
 static inline V pick(M mask, V yes, V no) { return (V)(((M)yes & mask) | ((M)no & ~mask)); }
 static inline V vabs(V x) { return (V)((M)x & ~((M)all(-0.0))); }
 static inline V vsign(V x) { return pick(x > 0, all(1), pick(x < 0, all(-1), x * 0)); }
-static inline V vmin(V a, V b) { return pick(a < b, a, b); }
-static inline V vmax(V a, V b) { return pick(a < b, b, a); }
+static inline V vmin(V a, V b) { return pick((a < b) | (a != a), a, b); } /* missing numbers go on */
+static inline V vmax(V a, V b) { return pick((b < a) | (a != a), a, b); }
 static inline int any(M mask) {
     I found = 0;
     for (size_t i = 0; i < LANES; i++) found |= mask[i];
@@ -84,9 +85,9 @@ static inline void near_sincos(V x, V *s, V *c) {
     M quarter = (M)turns;
     V n = turns - ROUND;
 #ifdef SINGLE
-    V r = x - n * 1.5707855224609375f;
-    r = r - n * 1.0780334472656250e-05f;
-    r = r - n * 1.2154201256553421e-10f;
+    V r = x - n * 1.5703125f;
+    r = r - n * 4.837512969970703125e-4f;
+    r = r - n * 7.54978995489188216e-8f;
     V z = r * r;
     V sine = r + r * z * (-1.6666654611e-1f + z * (8.3321608736e-3f + z * -1.9515295891e-4f));
     V cosine = 1.0f - 0.5f * z + z * z * (4.166664568298827e-2f + z * (-1.388731625493765e-3f + z * 2.443315711809948e-5f));
