@@ -17,25 +17,44 @@
 | `optimism.py` | `DynLinUCB`, `LinUCB`, `DiscountedLinUCB`: optimistic ridge regression | arXiv 2211.08997 |
 | `bandit_baselines.py` | `UCB1`, `Exp3`, `BatchedExp3`, `AR2`, an advertiser's own split | |
 | `linear_identification.py` | closed-loop Markov parameters, Ho-Kalman | Ho and Kalman 1966 |
+| `transitions.py` | `Transitions` of recordings; `RecentRollouts`, the buffer of model rollouts | MBPO |
+| `rollout_loop.py` | `RolloutLoop`: branched model rollouts, filter, penalty, bootstrapped end | MBPO, MOPO, MOREC |
+| `sac.py` | `SAC` with N critics and the diversity of EDAC, runs side by side | SAC, EDAC, RAVL |
+| `offline.py` | `train_offline`: rollouts and updates in turn; `RunPolicy` | MBPO, RAVL |
+| `edge_of_reach.py` | states bootstrapped from and never updated: where they are, what they cost | RAVL |
 
-VPT: arXiv 2206.11795. IDP: arXiv 2305.16985. SS-ORL: arXiv 2210.06518.
+VPT: arXiv 2206.11795. IDP: arXiv 2305.16985. SS-ORL: arXiv 2210.06518. SAC: arXiv 1801.01290.
+MBPO: arXiv 1906.08253. MOPO: arXiv 2005.13239. EDAC: arXiv 2110.01548. RAVL: arXiv 2402.12527. MOREC: arXiv 2310.05422.
 """
 
 from invdyn.decisions.cloning import FittedPolicy, cloning_loss, fit_policy
 from invdyn.decisions.comparison import PolicyComparison, compare_policies
 from invdyn.decisions.config import PolicyConfig
+from invdyn.decisions.offline import OfflineConfig, RunPolicy, train_offline
 from invdyn.decisions.policy import ClonedPolicy
+from invdyn.decisions.rollout_loop import RolloutLoop
+from invdyn.decisions.sac import SAC, SACConfig
 from invdyn.decisions.selection import choose_holdout, frame_sources, frame_weights
+from invdyn.decisions.transitions import RecentRollouts, Transitions, transitions_of
 
 __all__ = [
+    "SAC",
     "ClonedPolicy",
     "FittedPolicy",
+    "OfflineConfig",
     "PolicyComparison",
     "PolicyConfig",
+    "RecentRollouts",
+    "RolloutLoop",
+    "RunPolicy",
+    "SACConfig",
+    "Transitions",
     "choose_holdout",
     "cloning_loss",
     "compare_policies",
     "fit_policy",
     "frame_sources",
     "frame_weights",
+    "train_offline",
+    "transitions_of",
 ]

@@ -10,6 +10,9 @@
 | encoders.py | `MLP`, `ConvEncoder` (keypoints, strided with spatial softmax, IMPALA), `MultiView` | IDP, VPT |
 | temporal.py | masks pair, causal, noncausal; `MaskedTransformer` | Vaswani et al. 2017; Su et al. 2021 |
 | seed_axis.py | `SeedAxis`: independent nets on a leading axis | |
+| streams.py | `Streams`: random numbers for runs side by side, one generator per seed | |
+| stacked_mlp.py | `StackedMLP`: many MLPs as batched matrix products | |
+| vectorized_critic.py | `VectorizedCritic`: N values per run with their action slopes; `diversity` | EDAC |
 | ema.py | `EMA` of weights (constant, power with cap), `frozen_copy` | Karras et al. 2024 |
 """
 
@@ -21,7 +24,10 @@ from invdyn.nn.gaussians import ClippedGaussian, Gaussian, GaussianMixture, Squa
 from invdyn.nn.heads import Head, HeadKind, make_head
 from invdyn.nn.mixing import mix_members
 from invdyn.nn.seed_axis import SeedAxis
+from invdyn.nn.stacked_mlp import StackedMLP
+from invdyn.nn.streams import Streams
 from invdyn.nn.temporal import MaskedTransformer, TemporalMask, attention_mask
+from invdyn.nn.vectorized_critic import VectorizedCritic, diversity
 
 __all__ = [
     "EMA",
@@ -42,8 +48,12 @@ __all__ = [
     "SeedAxis",
     "SpatialSoftmax",
     "SquashedGaussian",
+    "StackedMLP",
+    "Streams",
     "TemporalMask",
+    "VectorizedCritic",
     "attention_mask",
+    "diversity",
     "frozen_copy",
     "make_head",
     "mix_members",

@@ -114,6 +114,18 @@ class SquashedGaussian(Factored):
     def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "*batch cause"]:
         return self.squash(self.base_mean + self.log_std.exp() * standard_normal(self.base_mean, generator))
 
+    def draw(
+        self, noise: Float[Tensor, "*batch cause"]
+    ) -> tuple[Float[Tensor, "*batch cause"], Float[Tensor, "*batch"]]:
+        """The cause that standard normal noise stands for, and its log-density; both differentiable.
+
+        Unlike `log_prob` of the drawn value this needs no inverse, so its gradient is exact at saturation too (SAC,
+        appendix C; log(1 - tanh^2 u) = 2 (log 2 - u - softplus(-2 u))).
+        """
+        u = self.base_mean + self.log_std.exp() * noise
+        jacobian = torch.log((self.high - self.low) / 2) + 2 * (math.log(2) - u - torch.nn.functional.softplus(-2 * u))
+        return self.squash(u), (normal_log_density(noise, self.log_std) - jacobian).sum(-1)
+
     def log_prob_per_dimension(self, value: Float[Tensor, "*batch cause"]) -> Float[Tensor, "*batch cause"]:
         margin = MARGIN * (self.high - self.low) / 2
         # Both distances are clamped at both ends: no value is further out than the margin, whatever its rounding.

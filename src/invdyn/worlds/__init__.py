@@ -18,6 +18,7 @@
 | pusht | a disc pushes a T onto its place | Chi et al., RSS 2023 |
 | linear_gaussian | a linear system whose posteriors are closed form | UWM, UVA |
 | mixtures | behaviour mixtures and return-quantile splits | SS-ORL |
+| forward_model | `ForwardModel`; `ExactDynamics`: a world as its own perfect model | RAVL |
 | solver | `integrate`: RK4 and Tsit5 over batches, float64 | Tsitouras 2011 |
 | fast_renderer | MuJoCo pictures, depth and segmentation without the costly effects | MuJoCo |
 
