@@ -16,6 +16,11 @@
 | `certificate.py` | `certificate`: Lyapunov functions of methods and flows | Nesterov 2004 |
 | `performance.py` | `worst_case` over a class of functions, as a semidefinite program | Drori and Teboulle 2014 |
 | `law_of_iterates.py` | from iterates back to the optimiser, from a path back to the flow | |
+| `group_task.py` | `GroupTask`: cyclic, product, dihedral, symmetric groups, tables, expressions; their irreps | |
+| `grok_net.py` | `GrokNet`: the two-layer net, several side by side, and its loss | arXiv 2509.21519 |
+| `grokking.py` | `train_grokking`, stage detector; `grok_probes.py`: what is watched | arXiv 2509.21519 |
+| `lazy_stage.py` | ridge readout, the gradient it leaves on features, how features push each other | arXiv 2509.21519 |
+| `feature_energy.py` | the energy a node climbs on its own, its maxima, nodes' shares per irrep | arXiv 2509.21519 |
 """
 
 from invdyn.learning.accelerated import (
@@ -33,8 +38,33 @@ from invdyn.learning.certificate import Certificate, certificate, worst_excess
 from invdyn.learning.curve_fit import LossFit, ModeFit, fit_loss_curve, fit_mode_curve, identify_depth, loss_curve
 from invdyn.learning.deep_linear import balanced, balanced_time, deep, deep_time, infinite_time, riccati, unbalanced
 from invdyn.learning.edge_of_chaos import activity_map, activity_path, backward, fixed_activity, jacobian_spectrum
+from invdyn.learning.feature_energy import Ascent, ascend
+from invdyn.learning.feature_energy import energy as feature_energy
+from invdyn.learning.feature_energy import energy_gradient as feature_energy_gradient
+from invdyn.learning.feature_energy import shares as shares_of_nodes
+from invdyn.learning.grok_net import GrokNet
+from invdyn.learning.grokking import GrokConfig, GrokRun, first_at_least, train_grokking
+from invdyn.learning.group_task import (
+    GroupTask,
+    critical_share,
+    cyclic,
+    dihedral,
+    expression,
+    from_table,
+    product,
+    symmetric,
+)
 from invdyn.learning.inits import balanced_chain, balanced_pair, gaussian_chain, orthogonal_chain, orthogonal_init
 from invdyn.learning.law_of_iterates import IdentifiedMethod, PassivityFit, fit_passivity, identify_optimizer
+from invdyn.learning.lazy_stage import (
+    closed_feature_gradient,
+    coupling,
+    feature_gradient,
+    lemma_direction,
+    projected_similarity,
+    ridge_readout,
+    similar_pairs,
+)
 from invdyn.learning.linear_flow import (
     Correlations,
     Epochs,
@@ -52,10 +82,15 @@ from invdyn.learning.trace import TrainingTrace, chain_product, crossing_times, 
 
 __all__ = [
     "METHODS",
+    "Ascent",
     "Certificate",
     "Correlations",
     "Epochs",
     "Flow",
+    "GrokConfig",
+    "GrokNet",
+    "GrokRun",
+    "GroupTask",
     "IdentifiedMethod",
     "LossFit",
     "Method",
@@ -66,6 +101,7 @@ __all__ = [
     "TreeData",
     "activity_map",
     "activity_path",
+    "ascend",
     "backward",
     "balanced",
     "balanced_chain",
@@ -74,19 +110,30 @@ __all__ = [
     "binary_tree",
     "certificate",
     "chain_product",
+    "closed_feature_gradient",
     "correlations",
+    "coupling",
+    "critical_share",
     "crossing_times",
+    "cyclic",
     "deep",
     "deep_time",
     "descent_direction",
+    "dihedral",
     "double_well",
     "drift_kick",
     "epochs_to_loss",
+    "expression",
+    "feature_energy",
+    "feature_energy_gradient",
+    "feature_gradient",
+    "first_at_least",
     "fit_loss_curve",
     "fit_mode_curve",
     "fit_passivity",
     "fixed_activity",
     "flow",
+    "from_table",
     "gaussian_chain",
     "gaussian_exponents",
     "gradient_descent",
@@ -97,6 +144,7 @@ __all__ = [
     "iterate",
     "jacobian_spectrum",
     "kinked",
+    "lemma_direction",
     "log_sum_exp",
     "logistic",
     "loss_curve",
@@ -106,11 +154,18 @@ __all__ = [
     "off_manifold",
     "orthogonal_chain",
     "orthogonal_init",
+    "product",
     "product_singular_values",
+    "projected_similarity",
     "quadratic",
     "quadratic_radius",
     "riccati",
+    "ridge_readout",
+    "shares_of_nodes",
+    "similar_pairs",
+    "symmetric",
     "three_sequences",
+    "train_grokking",
     "unbalanced",
     "worst_case",
     "worst_excess",

@@ -3,7 +3,8 @@
 | file | what | source |
 |---|---|---|
 | trainer.py | `Trainer`, `TrainerConfig`, `TrainResult`: the loop | |
-| optim.py | AdamW, Adam, SGD by name; parameter groups; schedules with warm-up | Loshchilov and Hutter 2019 |
+| optim.py | AdamW, Adam, SGD, Muon by name; parameter groups; schedules with warm-up | Loshchilov and Hutter 2019 |
+| muon.py | `Muon`: polar momentum for matrices, Adam for the rest | Jordan et al. 2024 |
 | hvp.py | Hessian and Jacobian products, power iteration, spectral norms | Pearlmutter 1994 |
 | seeding.py | generators as a function of (seed, step), so that resume is bit-exact | Steele, Lea and Flood 2014 |
 | checkpoint.py | atomic checkpoints, safetensors + JSON, two kept | |

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from invdyn.errors import ConfigError, unknown_name
+from invdyn.training.muon import Muon
 
 __all__ = ["OptimizerName", "ParameterGroup", "ScheduleName", "make_optimizer", "schedule_factor"]
 
-OptimizerName = Literal["adamw", "adam", "sgd"]
+OptimizerName = Literal["adamw", "adam", "sgd", "muon"]
 ScheduleName = Literal["constant", "cosine", "linear"]
 
 
@@ -27,12 +28,14 @@ class ParameterGroup:
         lr: factor on the learning rate.
         weight_decay: their own weight decay; None for the common one.
         frozen: they take no gradient.
+        plain: under `muon` they take Adam's step instead of the polar one.
     """
 
     prefix: str
     lr: float = 1.0
     weight_decay: float | None = None
     frozen: bool = False
+    plain: bool = False
 
 
 def schedule_factor(name: ScheduleName, step: int, steps: int, warmup: int = 0, final: float = 0.0) -> float:
@@ -77,7 +80,7 @@ def make_optimizer(
         if not any(n.startswith(group.prefix) for n in named):
             tops = {".".join(n.split(".")[:depth]) for n in named for depth in (1, 2)}
             raise ConfigError(f"parameter group: {unknown_name('prefix', group.prefix, tops)}")
-    buckets: dict[tuple[float, float], list[nn.Parameter]] = {}
+    buckets: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter_name, parameter in named.items():
         matching = [g for g in groups if parameter_name.startswith(g.prefix)]
         # The longest prefix wins, so that a part of a group can be treated in its own way.
@@ -89,12 +92,12 @@ def make_optimizer(
         decay = weight_decay if own.weight_decay is None else own.weight_decay
         if parameter.ndim <= 1 or parameter_name.endswith("bias"):
             decay = 0.0
-        buckets.setdefault((own.lr, decay), []).append(parameter)
+        buckets.setdefault((own.lr, decay, own.plain), []).append(parameter)
     if not buckets:
         raise ConfigError("the model has no parameter to train. Unfreeze a group.")
     parts: list[dict[str, Any]] = [
-        {"params": params, "weight_decay": decay, "factor": factor, "lr": lr * factor}
-        for (factor, decay), params in buckets.items()
+        {"params": params, "weight_decay": decay, "factor": factor, "lr": lr * factor, "plain": plain}
+        for (factor, decay, plain), params in buckets.items()
     ]
     fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for part in parts for p in part["params"])
     if name == "adamw":
@@ -103,4 +106,6 @@ def make_optimizer(
         return torch.optim.Adam(parts, lr=lr, betas=betas, fused=fused)
     if name == "sgd":
         return torch.optim.SGD(parts, lr=lr, momentum=momentum, fused=fused)
-    raise unknown_name("optimizer", name, ("adamw", "adam", "sgd"))
+    if name == "muon":
+        return Muon(parts, lr=lr, betas=betas)
+    raise unknown_name("optimizer", name, ("adamw", "adam", "sgd", "muon"))

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 Loss = Callable[[Any, Any, torch.Generator], Mapping[str, Tensor]]
 Draw = Callable[[torch.Generator, int], Any]
 Validate = Callable[[Any], float]
+Observe = Callable[[int, nn.Module], None]
 Stopped = Literal["steps", "early", "time"]
 
 MAY_DIFFER = {"max_seconds", "checkpoint_every", "device", "tensorboard"}
@@ -54,7 +55,7 @@ class TrainerConfig:
         batch_size: samples of one shard.
         shards: batches drawn for one update, their losses averaged: gradient accumulation on one process, divided among
             the processes under torchrun. The result does not depend on the number of processes.
-        optimizer: adamw, adam or sgd.
+        optimizer: adamw, adam, sgd or muon (polar momentum for matrices, Adam for `plain` groups and the rest).
         lr: highest learning rate.
         weight_decay: of weight matrices; biases and norms are not decayed.
         betas: of Adam.
@@ -163,7 +164,14 @@ class Trainer:
     def __init__(self, config: TrainerConfig, folder: Path | None = None, progress: bool = False) -> None:
         self.config, self.folder, self.progress = config, folder, progress
 
-    def fit(self, model: nn.Module, loss: Loss, draw: Draw, validate: Validate | None = None) -> TrainResult:
+    def fit(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        draw: Draw,
+        validate: Validate | None = None,
+        observe: Observe | None = None,
+    ) -> TrainResult:
         """Train the model in place.
 
         Args:
@@ -173,19 +181,29 @@ class Trainer:
                 mapping or tuple of tensors, is moved to the device.
             validate: model -> a number, lower is better, on held-out episodes. Called in evaluation mode, without
                 gradients, with the averaged weights where there is an EMA.
+            observe: (updates made, model) -> nothing, before every update and after the last: probes of the weights
+                on their way. It must not change them; a resumed run observes from where it goes on.
 
         Raises:
             TrainingError: the loss or a gradient is not finite.
             ConfigError: a folder that holds the checkpoints of another configuration; a setting that cannot be used.
         """
-        return _Run(self, model, loss, draw, validate).go()
+        return _Run(self, model, loss, draw, validate, observe).go()
 
 
 class _Run:
     """One call of `Trainer.fit`."""
 
-    def __init__(self, trainer: Trainer, model: nn.Module, loss: Loss, draw: Draw, validate: Validate | None) -> None:
-        self.config, self.draw, self.validate = trainer.config, draw, validate
+    def __init__(
+        self,
+        trainer: Trainer,
+        model: nn.Module,
+        loss: Loss,
+        draw: Draw,
+        validate: Validate | None,
+        observe: Observe | None,
+    ) -> None:
+        self.config, self.draw, self.validate, self.observe = trainer.config, draw, validate, observe
         self.processes = Processes()
         self.shards = self.processes.shards(self.config.shards)
         self.show = trainer.progress and self.processes.writes
@@ -218,6 +236,8 @@ class _Run:
             if self.validate is not None and s.step == 0:
                 self._validate()  # a start that training does not better is kept
             while s.stopped is None:
+                if self.observe is not None:
+                    self.observe(s.step, self.model)
                 entry = self._update()
                 s.step += 1
                 last = s.step == c.steps
@@ -236,6 +256,8 @@ class _Run:
                 bar.advance(note=f"loss {record['loss']:.4g}" if logged else None)
                 if s.stopped is not None or s.step % c.checkpoint_every == 0:
                     self._save()
+            if self.observe is not None:
+                self.observe(s.step, self.model)
         return self._finish()
 
     def _update(self) -> dict[str, Tensor]:
