@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,15 +93,15 @@ def _map(axis: Axes, outcomes: Outcomes, config: DynlinUcbConfig) -> None:
 
 def draw(config: DynlinUcbConfig, outcomes: Outcomes) -> Figure:
     """Panels of what ran."""
-    jobs = [lambda a, s=system: _regret(a, outcomes, s) for system in config.plays]
+    jobs: list[Callable[[Axes], None]] = [partial(_regret, outcomes=outcomes, system=system) for system in config.plays]
     if config.long:
-        jobs.append(lambda a: _growth(a, outcomes, config))
+        jobs.append(partial(_growth, outcomes=outcomes, config=config))
     if "identify" in config.parts:
-        jobs.append(lambda a: _transient(a, outcomes))
+        jobs.append(partial(_transient, outcomes=outcomes))
     if config.radii:
-        jobs.append(lambda a: _radii(a, outcomes, config))
+        jobs.append(partial(_radii, outcomes=outcomes, config=config))
     if config.map_radii:
-        jobs.append(lambda a: _map(a, outcomes, config))
+        jobs.append(partial(_map, outcomes=outcomes, config=config))
     columns = max(1, min(3, len(jobs)))
     rows = max(1, -(-len(jobs) // columns))
     figure, axes = panels(4.4 * columns, 3.8 * rows, rows, columns)

@@ -56,7 +56,7 @@ def step(seed: int, config: IrlMisspecConfig) -> Part:
         errors.append(abs(float(space.distance(near, far)) - EPSILON))
         c = space.canonical(mdp.reward)
         length = step_length(EPSILON) * np.linalg.norm(c)
-        errors.append(abs(float(np.linalg.norm(space.canonical(far) - c)) / length - 1))
+        errors.append(float(abs(np.linalg.norm(space.canonical(far) - c) / length - 1)))
         noise = rng.standard_normal((config.steps, len(space.state)))
         steps = space.canonical(noise)  # what lies in W would only waste length
         steps *= length / np.linalg.norm(steps, axis=1, keepdims=True)
@@ -102,7 +102,10 @@ def parameters(seed: int, config: IrlMisspecConfig) -> Part:
         moved = _separations(mdp, mix_dynamics(mdp, 0.5), "dynamics", config, seed)
         model = Behaviour("mce", config.temperature)
         pairs = [adversarial_pair(mdp, "policy", c, g) for c in SCALES]
-        meet = [policy_distance(*(model.policy(mdp.with_reward(r)) for r in pair), mdp) for pair in pairs]
+        meet = [
+            policy_distance(model.policy(mdp.with_reward(near)), model.policy(mdp.with_reward(far)), mdp)
+            for near, far in pairs
+        ]
         flip = [abs(float(space.distance(*pair)) - 2) for pair in pairs]
 
         def decoded(true: Behaviour, assumed: Behaviour, mdp: TabularMDP = mdp) -> float:
