@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from invdyn.decisions.edge_of_reach import bellman_sweeps, edge_states, effective_penalty, expected_least, nearest_edge
-from invdyn.decisions.offline import OfflineConfig, RunPolicy, train_offline
+from invdyn.decisions.offline import OfflineConfig, RunPolicy, model_returns, train_offline
 from invdyn.decisions.rollout_loop import Choice, RolloutLoop
 from invdyn.decisions.sac import SAC, SACConfig
 from invdyn.decisions.transitions import RecentRollouts, Transitions, transitions_of
@@ -254,7 +254,7 @@ def forward(observation: Tensor, noise: Tensor) -> Tensor:
 
 
 def test_rollouts_end_early_and_their_end_is_no_termination() -> None:
-    loop = RolloutLoop(Line(), [4, 2], -torch.ones(1), torch.ones(1), penalty=[0.0, 0.5])
+    loop = RolloutLoop(Line(), [4, 2], -torch.ones(1), torch.ones(1), penalty=[0.0, 0.5], scale=2.0)
     start = torch.tensor([[[1.0], [-3.0]], [[1.0], [-3.0]]])
     out = loop.roll(forward, start, Streams([0, 0]))
     # run 0, start 1: 1 -> 2 -> 3 -> 4 ends in the third step; start -3 goes all four steps
@@ -268,8 +268,8 @@ def test_rollouts_end_early_and_their_end_is_no_termination() -> None:
     assert not (rows.terminated & kept & rows.last).any()
     assert rows.last.reshape(2, 4, 2)[0, 3].all()
     assert rows.last.reshape(2, 4, 2)[1, 1].all()
-    np.testing.assert_allclose(rows.reward.reshape(2, 4, 2)[0, :, 1], [-3, -2, -1, 0])
-    np.testing.assert_allclose(rows.reward.reshape(2, 4, 2)[1, :2, 1], [-4.5, -3])
+    np.testing.assert_allclose(rows.reward.reshape(2, 4, 2)[0, :, 1], [-6, -4, -2, 0])
+    np.testing.assert_allclose(rows.reward.reshape(2, 4, 2)[1, :2, 1], [-9, -6])
 
 
 def test_a_filter_chooses_the_candidate_and_drops_what_it_distrusts() -> None:
@@ -406,6 +406,9 @@ def test_the_loop_learns_where_the_goal_is_within_reach_and_refuses_nothing_to_l
         return float(evaluate(policy, world, range(50)).returns.mean())
 
     before, told = mean_return(), []
+    world.reset(range(50))
+    together = model_returns(agent, RolloutLoop(model, 3, LOW, HIGH), world.state(), 50)
+    assert float(together.mean()) == pytest.approx(before, rel=1e-5)
     train_offline(
         agent,
         schedule,

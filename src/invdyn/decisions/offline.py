@@ -16,7 +16,7 @@ from invdyn.errors import ConfigError
 from invdyn.nn.streams import Streams
 from invdyn.training.seeding import mixed_seed
 
-__all__ = ["Learner", "OfflineConfig", "RunPolicy", "train_offline"]
+__all__ = ["Learner", "OfflineConfig", "RunPolicy", "model_returns", "train_offline"]
 
 ROLLOUTS, BATCHES = 3, 4  # streams of random numbers
 
@@ -109,6 +109,25 @@ def train_offline(
                 told[name] = told.get(name, 0.0) + value / config.updates
         if on_epoch is not None:
             on_epoch(epoch + 1, told, rollouts)
+
+
+@torch.no_grad()
+def model_returns(
+    agent: Learner, loop: RolloutLoop, start: Float[Tensor, "rows state"], steps: int
+) -> Float[Tensor, "run rows"]:
+    """Undiscounted return of every run's median action from the same starts, in the loop's own (one) model.
+
+    With `ExactDynamics` this is the true return; all runs go together, where `evaluate` takes one policy at a time.
+    """
+    state = start.expand(agent.runs, *start.shape).flatten(0, 1)
+    total = torch.zeros(len(state), dtype=torch.float64, device=state.device)
+    alive = torch.ones(len(state), dtype=torch.bool, device=state.device)
+    for _ in range(steps):
+        seen = loop.models[0].observe(state).reshape(agent.runs, len(start), -1)
+        after = loop.models[0].step(state, loop.middle + loop.half * agent.act(seen).flatten(0, 1))
+        total += alive * after.reward
+        alive, state = alive & ~after.terminated, after.state
+    return total.reshape(agent.runs, len(start)).float()
 
 
 class RunPolicy:

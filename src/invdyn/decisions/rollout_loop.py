@@ -67,6 +67,7 @@ class RolloutLoop:
         length: steps k; may differ from run to run.
         low, high: bounds of the cause in its own unit.
         penalty: c in r - c max_i |std_i|; may differ from run to run. 0 leaves the reward.
+        scale: factor on the rewards, after the penalty, that the learner is given.
         choose: filter over the model's candidates; None takes one draw of the model.
 
     Raises:
@@ -81,12 +82,14 @@ class RolloutLoop:
         high: Float[Tensor, " cause"],
         *,
         penalty: float | Sequence[float] = 0.0,
+        scale: float = 1.0,
         choose: TransitionFilter | Sequence[TransitionFilter] | None = None,
     ) -> None:
         self.models = [models] if isinstance(models, ForwardModel) else list(models)
         self.filters = [choose] if choose is None or not isinstance(choose, Sequence) else list(choose)
         self.length = torch.as_tensor(length).reshape(-1)
         self.penalty = torch.as_tensor(penalty, dtype=torch.float32).reshape(-1)
+        self.scale = scale
         self.middle, self.half = (high + low) / 2, (high - low) / 2
         if int(self.length.min()) < 1:
             raise ConfigError(f"rollouts: length is {self.length.tolist()}, expected at least 1 step.")
@@ -124,7 +127,7 @@ class RolloutLoop:
             seen = self.observe(after.state)
             taken = alive & keep
             last = length.eq(step + 1).expand(runs, batch)
-            reward = after.reward - penalty * after.spread
+            reward = self.scale * (after.reward - penalty * after.spread)
             parts.append(Transitions(observation, cause, reward, seen, after.terminated, last))
             kept.append(taken)
             alive = taken & ~after.terminated

@@ -1,0 +1,91 @@
+"""Sizes and runs of the RAVL study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from invdyn.decisions.offline import OfflineConfig
+from invdyn.decisions.sac import SACConfig
+
+__all__ = ["GROUPS", "RavlConfig", "Variant"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One method at one rollout length."""
+
+    method: str
+    """`base` (N = 2), `oracle` (OraclePatch), `mopo`, `ravl` (N, eta), `plain` (N, eta = 0)."""
+    length: int
+    """Steps k of a rollout."""
+
+    @property
+    def name(self) -> str:
+        """`base.k1`."""
+        return f"{self.method}.k{self.length}"
+
+
+GROUPS: dict[str, tuple[Variant, ...]] = {
+    "pairs": (Variant("base", 1), Variant("base", 2), Variant("base", 3), Variant("oracle", 1), Variant("mopo", 1)),
+    "ravl": (Variant("ravl", 1), Variant("ravl", 3)),
+    "plain": (Variant("plain", 1),),
+}
+"""Trainings on point2d that share their number of critics and their diversity, so that they run side by side."""
+
+
+@dataclass(frozen=True)
+class RavlConfig:
+    """Sizes of one scale. Card = the study's specification; ours = chosen here."""
+
+    parts: tuple[str, ...] = ("exact", "pairs", "ravl", "plain", "pendulum")
+    """Which experiments run."""
+    critics: int = 10
+    """N of RAVL (card)."""
+    eta: float = 1.0
+    """Weight of the diversity (card)."""
+    width: int = 64
+    """Units of the nets' two hidden layers (card)."""
+    batch: int = 128
+    """Transitions per update (card)."""
+    updates: int = 4000
+    """On point2d (card)."""
+    reward_scale: float = 10.0
+    """Rewards of point2d are learnt in this unit, by every method: eta = 1 weighs the diversity against squared
+    rewards of order one, as those of D4RL are; here they are 0.1 per metre (ours)."""
+    lr: float = 1e-3
+    """Of actor, critics and temperature (ours; 3e-4 is made for 3e6 updates)."""
+    alpha: float = 0.1
+    """Temperature at the start, in the learner's unit of reward (ours: 1 drowns the rewards for 4,000 updates)."""
+    diagnose_at: int = 2000
+    """Updates after which effective penalties are compared (card)."""
+    pool: int = 2000
+    """Start states that rollouts branch from, uniform in the square (ours)."""
+    evaluation: int = 200
+    """Starts of an evaluation, 50 steps each (ours)."""
+    pendulum_updates: int = 4000
+    """Updates on the pendulum (ours)."""
+    pendulum_episodes: int = 30
+    """Recorded episodes of 200 steps, a third each of an expert, a sluggish and a random policy (ours)."""
+    replicas: int = 40_000
+    """Independent chains of the Monte Carlo (ours)."""
+
+    def agent(self, method: str) -> SACConfig:
+        """Settings of a method's learner."""
+        many = method in ("ravl", "plain")
+        return SACConfig(
+            critics=self.critics if many else 2,
+            eta=self.eta if method == "ravl" else 0.0,
+            width=self.width,
+            depth=2,
+            actor_lr=self.lr,
+            critic_lr=self.lr,
+            alpha_lr=self.lr,
+            alpha=self.alpha,
+        )
+
+    def schedule(self, updates: int, real: float) -> OfflineConfig:
+        """Fresh rollouts every 50 updates, five epochs kept."""
+        epoch = min(50, updates)
+        return OfflineConfig(
+            epochs=updates // epoch, updates=epoch, starts=4 * self.batch, keep=5, batch=self.batch, real=real
+        )
