@@ -151,7 +151,7 @@ def _extrapolated(record: _Record, *, tied: bool) -> Fit:
         found, residuals = replace(rows, target=rows.target - gamma * rows.moved).solve([pull])
         return {"beta": gamma, "step": float(found[0]), "gamma": gamma}, residuals, rows.weight
 
-    grid = np.linspace(0.05, 1.0, 20)
+    grid = np.linspace(0.1, 1.0, 10)
     gamma = float(grid[int(np.argmin([np.sum(solve(float(g), record)[1] ** 2) for g in grid]))])
     tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15}
     for _ in range(2):  # once to find where the gradients were taken, once with the weights of that place

@@ -48,7 +48,7 @@ class NesterovConfig:
     """Steps of the certificate check (ours)."""
     cycle_starts: int = 1000
     """Random starts of heavy ball on the kinked function (ours)."""
-    trials: int = 6
+    trials: int = 5
     """Optimisers to identify per seed, function and method, without and with noise (ours)."""
     performance_steps: int = 5
     """Steps of the semidefinite worst case (card: N = 1 to 5, kappa 10)."""
