@@ -78,7 +78,10 @@ def _compile(source: str, name: str, library: Path) -> None:
     if path is None:
         raise CompileError(f"{name}: no C compiler found. Install gcc or clang, or name one in INVDYN_CC.")
     command = [path, *FLAGS, "-x", "c", "-", "-o", str(library), "-lm", "-pthread"]
-    done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise CompileError(f"{name}: {path} cannot be run: {error.strerror}. Name another in INVDYN_CC.") from error
     if done.returncode:
         first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
         raise CompileError(f"{name}: {path} failed: {first.strip()}. Name another compiler in INVDYN_CC.")
