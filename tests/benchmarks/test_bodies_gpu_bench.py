@@ -24,9 +24,9 @@ def module() -> ModuleType:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_gpu(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "bodies_gpu", "--json"]) == 2
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     assert "bench bodies_gpu needs an NVIDIA GPU and a CUDA build of torch; torch" in err
     assert "sees none here. Use bench bodies for the CPU." in err
@@ -43,7 +43,7 @@ def test_with_a_gpu() -> None:
 
 
 def test_all_goes_on_where_one_cannot_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "first.py").write_text(
         "from invdyn.errors import ConfigError\ndef run(quick): raise ConfigError('no such device.')\n"
@@ -51,7 +51,7 @@ def test_all_goes_on_where_one_cannot_run(
     (tmp_path / "second.py").write_text("def run(quick): return [{'name': 'a', 'ours': 1.0}]\n")
     monkeypatch.setattr("invdyn.cli.bench._folder", lambda: tmp_path)
     assert main(["bench", "all", "--json"]) == 0
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert "left out: no such device." in err
     assert '"name": "a"' in out
     assert main(["bench", "first"]) == 2
