@@ -20,25 +20,33 @@
 | `transitions.py` | `Transitions` of recordings; `RecentRollouts`, the buffer of model rollouts | MBPO |
 | `rollout_loop.py` | `RolloutLoop`: branched model rollouts, filter, penalty, bootstrapped end | MBPO, MOPO, MOREC |
 | `sac.py` | `SAC` with N critics and the diversity of EDAC, runs side by side | SAC, EDAC, RAVL |
+| `td3bc.py` | `TD3BC`: values against distance to the recorded action | TD3+BC |
+| `cql.py` | `CQL`: values pressed down where no action was recorded | CQL |
 | `offline.py` | `train_offline`: rollouts and updates in turn; `RunPolicy` | MBPO, RAVL |
 | `edge_of_reach.py` | states bootstrapped from and never updated: where they are, what they cost | RAVL |
 
 VPT: arXiv 2206.11795. IDP: arXiv 2305.16985. SS-ORL: arXiv 2210.06518. SAC: arXiv 1801.01290.
 MBPO: arXiv 1906.08253. MOPO: arXiv 2005.13239. EDAC: arXiv 2110.01548. RAVL: arXiv 2402.12527. MOREC: arXiv 2310.05422.
+TD3+BC: arXiv 2106.06860. CQL: arXiv 2006.04779.
 """
 
 from invdyn.decisions.cloning import FittedPolicy, cloning_loss, fit_policy
 from invdyn.decisions.comparison import PolicyComparison, compare_policies
 from invdyn.decisions.config import PolicyConfig
+from invdyn.decisions.cql import CQL, CQLConfig
 from invdyn.decisions.offline import OfflineConfig, RunPolicy, train_offline
 from invdyn.decisions.policy import ClonedPolicy
 from invdyn.decisions.rollout_loop import RolloutLoop
 from invdyn.decisions.sac import SAC, SACConfig
 from invdyn.decisions.selection import choose_holdout, frame_sources, frame_weights
+from invdyn.decisions.td3bc import TD3BC, TD3BCConfig
 from invdyn.decisions.transitions import RecentRollouts, Transitions, transitions_of
 
 __all__ = [
+    "CQL",
     "SAC",
+    "TD3BC",
+    "CQLConfig",
     "ClonedPolicy",
     "FittedPolicy",
     "OfflineConfig",
@@ -48,6 +56,7 @@ __all__ = [
     "RolloutLoop",
     "RunPolicy",
     "SACConfig",
+    "TD3BCConfig",
     "Transitions",
     "choose_holdout",
     "cloning_loss",

@@ -23,7 +23,7 @@ from invdyn.nn.streams import Streams
 from invdyn.nn.vectorized_critic import VectorizedCritic, diversity, redraw
 from invdyn.training.seeding import mixed_seed
 
-__all__ = ["SAC", "Bootstrap", "SACConfig"]
+__all__ = ["SAC", "Bootstrap", "SACConfig", "optimizer_step"]
 
 LOG_STD = (-5.0, 2.0)  # card ravl
 ACTOR_LAST = 1e-3  # half-width of the actor's last layer (EDAC's released code)
@@ -47,6 +47,7 @@ class SACConfig:
         alpha: temperature at the start.
         automatic: whether the temperature is learnt.
         target_entropy: what it is learnt for; None for -|A|.
+        entropy_backup: whether targets hold the entropy of the next action (CQL's do not).
     """
 
     critics: int = 10
@@ -61,6 +62,7 @@ class SACConfig:
     alpha: float = 1.0
     automatic: bool = True
     target_entropy: float | None = None
+    entropy_backup: bool = True
 
     def __post_init__(self) -> None:
         if self.critics < 1 or self.width < 1 or self.depth < 1:
@@ -147,10 +149,10 @@ class SAC:
 
         cause, log_prob = self.policy(batch.observation).draw(noise[:, 0])
         least = self.critic(batch.observation, cause).amin(1)
-        self._step(self._actor, list(self.actor.parameters()), (alpha * log_prob - least).mean(1))
+        optimizer_step(self._actor, list(self.actor.parameters()), (alpha * log_prob - least).mean(1))
         if c.automatic:
             missing = (log_prob.detach() + self.entropy).mean(1)
-            self._step(self._alpha, [self.log_alpha], -self.log_alpha * missing)
+            optimizer_step(self._alpha, [self.log_alpha], -self.log_alpha * missing)
 
         target = self.targets(batch, noise[:, 1])
         if c.eta:
@@ -160,7 +162,8 @@ class SAC:
             values = self.critic(batch.observation, batch.cause)
             spread = torch.zeros(self.runs, device=self.device)
         error = (values - target[:, None]).square().mean(-1).sum(-1)
-        self._step(self._critic, list(self.critic.parameters()), error + c.eta * spread)
+        loss = error + c.eta * spread + self.regularizer(batch, values)
+        optimizer_step(self._critic, list(self.critic.parameters()), loss)
         with torch.no_grad():
             for old, new in zip(self.target.parameters(), self.critic.parameters()):
                 old.lerp_(new, c.tau)
@@ -178,15 +181,23 @@ class SAC:
         """r + gamma (1 - terminated) (min_n Q_n(s', a') - alpha log pi(a'|s')), target critics, a' ~ pi."""
         cause, log_prob = self.policy(batch.next_observation).draw(noise)
         least = self.target(batch.next_observation, cause).amin(1)
-        value = least - self.log_alpha.exp()[:, None] * log_prob
+        value = least - self.log_alpha.exp()[:, None] * log_prob if self.config.entropy_backup else least
         if self.bootstrap is not None:
             value = self.bootstrap(batch, value)
         return batch.reward + self.config.gamma * (~batch.terminated) * value
 
-    @staticmethod
-    def _step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor) -> None:
-        """One step down the sum over runs. Only the gradients asked for are computed: an actor's step needs none of
-        the critics' weights."""
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss.sum(), parameters)):
-            parameter.grad = gradient
-        optimizer.step()
+    def regularizer(
+        self, batch: Transitions, values: Float[Tensor, "run critic batch"]
+    ) -> Float[Tensor, " run"] | float:
+        """What a variant adds to the critics' loss, given their values of the batch."""
+        return 0.0
+
+
+def optimizer_step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor) -> None:
+    """One step down the sum over runs of a loss.
+
+    Only the gradients asked for are computed: an actor's step needs none of the critics' weights.
+    """
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss.sum(), parameters)):
+        parameter.grad = gradient
+    optimizer.step()
