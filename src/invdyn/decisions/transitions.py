@@ -87,11 +87,14 @@ def transitions_of(
         if "next.terminated" in episode:
             ends = episode["next.terminated"].values.astype(bool).reshape(-1)
         action = episode["action"]
-        known = np.ones(episode.length, bool) if action.valid is None else np.asarray(action.valid)
-        steps = np.flatnonzero(known[:-1])
+        known = np.ones(episode.length, bool) if action.valid is None else np.array(action.valid)
+        # A last row with an action has lost its s' (old D4RL files): it counts only where s' has no future anyway.
+        known[-1] &= ends[-1]
+        steps = np.flatnonzero(known)
+        after = np.minimum(steps + 1, episode.length - 1)
         state = episode[WORLD_STATE].values[steps] if WORLD_STATE in episode else np.zeros((len(steps), 0))
         reward = episode["next.reward"].values.reshape(-1)
-        parts.append([rows[steps], action.values[steps], reward[steps], rows[steps + 1], ends[steps], state])
+        parts.append([rows[steps], action.values[steps], reward[steps], rows[after], ends[steps], state])
     table = [torch.from_numpy(np.concatenate(column)) for column in zip(*parts)]
     if not parts or not len(table[0]):
         raise ConfigError(f"{dataset.source.origin} has no step with a known action. Record or label some first.")

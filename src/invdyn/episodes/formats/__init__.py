@@ -5,6 +5,7 @@
 | `lerobot.py` and `lerobot_*.py` | LeRobotDataset v3.0, the native layout (v2.1 and v2.0 read) |
 | `minari.py` | Minari data sets (hdf5, arrow, parquet) |
 | `robomimic.py` | robomimic HDF5 |
+| `d4rl.py` | D4RL HDF5: flat tables of offline reinforcement learning |
 | `robosuite.py` | raw robosuite recordings, named from their MuJoCo models |
 | `known.py` | public recordings recognised by their keys (Adroit door, Push-T), opened without options |
 | `npz.py` | NPZ files or folders: `observations_00`, flat arrays with `episode_ends`, or a file per episode |
@@ -45,6 +46,7 @@ READERS = {
     "lerobot": f"{_HERE}.lerobot:open",
     "minari": f"{_HERE}.minari:open",
     "robomimic": f"{_HERE}.robomimic:open",
+    "d4rl": f"{_HERE}.d4rl:open",
     "robosuite": f"{_HERE}.robosuite:open",
     "known": f"{_HERE}.known:open",
     "csv": f"{_HERE}.tables:open",
@@ -157,8 +159,9 @@ def detect_format(path: Path | str) -> str:
     elif path.suffix == ".zip" and _matches("ktk", path):
         return "ktk"
     elif path.suffix in (".hdf5", ".h5"):
-        if _matches("dm_control", path):
-            return "dm_control"
+        for name in ("dm_control", "d4rl"):
+            if _matches(name, path):
+                return name
         import h5py
 
         try:
