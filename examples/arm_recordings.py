@@ -18,6 +18,7 @@ from invdyn.forces.learned.rows import TorqueRows, time_blocks
 __all__ = ["ARMS", "REFERENCE", "Arm"]
 
 BLOCKS, EDGE = 20, 25  # stretches of a recording; smoothed samples dropped at either end of a part
+ROWS = 4000  # of a recording to train on, evenly spaced: its neighbours in time are nearly copies
 
 REFERENCE = {
     "sarcos": {
@@ -61,7 +62,7 @@ def cut(clock: np.ndarray, q: np.ndarray, tau: np.ndarray, first: int = 0) -> tu
         motion = (x[inner] for x in (found.position, found.velocity, found.acceleration))
         torque = tau[part][inner].astype(float)
         made.append(TorqueRows(*motion, torque, first + time_blocks(len(torque), min(BLOCKS, len(torque)))))
-    return made[0], made[1]
+    return made[0].thinned(ROWS), made[1]
 
 
 def urdf(models: Path, name: str, joints: int) -> Regressor | None:
@@ -104,11 +105,6 @@ def double_pendulum(folder: Path) -> Arm:
     return Arm(*cut(run[:, 0], run[:, 1:3], run[:, 5:7]), two_links)
 
 
-def pendulum(folder: Path) -> Arm:
-    run = np.load(folder / "runs.npz")["ddp"].astype(float)
-    return Arm(*cut(run[:, 0], run[:, 1:2], run[:, 3:4]), lambda q, qd, qdd: np.stack([qdd, np.sin(q)], -1))
-
-
 def schunk(folder: Path) -> Arm:
     """Each input sequence has up to 20 repeats; the last third of every repeat is held out."""
     given = np.load(folder / "schunk_train.npz")
@@ -121,7 +117,7 @@ def schunk(folder: Path) -> Arm:
     names = ("q", "qd", "qdd", "tau", "block")
     train, test = (TorqueRows(*(np.concatenate([getattr(p[i], n) for p in parts]) for n in names)) for i in (0, 1))
     # Repeats are alike at the same time, so a block is a stretch of time in all repeats of an input.
-    return Arm(train, test, moment=np.concatenate(moments))
+    return Arm(train.thinned(ROWS), test, moment=np.concatenate(moments))
 
 
 ARMS: dict[str, Callable[[Path, Path], Arm]] = {
@@ -130,6 +126,5 @@ ARMS: dict[str, Callable[[Path, Path], Arm]] = {
     "ur10_unisa": lambda data, models: ur10(data / "ur10_unisa", models),
     "double_pendulum_dfki": lambda data, models: double_pendulum(data / "double_pendulum_dfki"),
     "schunk_lwa6dof": lambda data, models: schunk(data / "schunk_lwa6dof"),
-    "simple_pendulum_dfki": lambda data, models: pendulum(data / "simple_pendulum_dfki"),
 }
 """From the folder of recordings and the folder of URDF files."""

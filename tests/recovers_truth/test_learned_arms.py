@@ -295,14 +295,10 @@ RIDGE = np.array([0.028, 0.026, 0.020, 0.010, 0.032, 0.036, 0.013])
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_sarcos_below_every_baseline(shared_data: Path) -> None:
-    """Measured 0.0209 0.0222 0.0155 0.0066 0.0273 0.0280 0.0093. Test rows choose nothing: kernels are set by the
-    evidence, their weights by training rows left out. Coverage on 3000 rows has a deviation of 0.006 alone."""
+    """Measured 0.0221 0.0256 0.0179 0.0069 0.0296 0.0343 0.0103; less still when stacked (results/arms). Test rows choose
+    nothing: the kernel is set by the evidence. The coverage of 3000 rows alone has a deviation of 0.006."""
     train, test = sarcos(shared_data / "sarcos")
-    plain, structured = (fit_gp(train, ArmGPConfig(kernel=kind)) for kind in ("rbf", "arm"))
-    assert (structured.evidence > plain.evidence).all()
-    left = [plain.left_out(), structured.left_out()]
-    found = stack([plain, structured], left)
+    found = fit_gp(train)
     told = found.predict(test)
     assert (fvu(test.tau, told.mean) < RIDGE).all()
-    covered = calibrate_torques(stack_left_out(left, found.weights)).coverage(test, told)
-    np.testing.assert_allclose(covered, 0.9, atol=0.03)
+    np.testing.assert_allclose(calibrate_torques(found.left_out()).coverage(test, told), 0.9, atol=0.03)
