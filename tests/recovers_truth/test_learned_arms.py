@@ -295,8 +295,8 @@ RIDGE = np.array([0.028, 0.026, 0.020, 0.010, 0.032, 0.036, 0.013])
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_sarcos_below_every_baseline(shared_data: Path) -> None:
-    """Measured 0.0221 0.0256 0.0179 0.0069 0.0296 0.0343 0.0103; less still when stacked (results/arms). Test rows choose
-    nothing: the kernel is set by the evidence. The coverage of 3000 rows alone has a deviation of 0.006."""
+    """Measured 0.0221 0.0256 0.0179 0.0069 0.0296 0.0343 0.0103; less still when stacked (results/arms). Test rows
+    choose nothing: the kernel is set by the evidence. The coverage of 3000 rows alone has a deviation of 0.006."""
     train, test = sarcos(shared_data / "sarcos")
     found = fit_gp(train)
     told = found.predict(test)
