@@ -36,7 +36,7 @@ class DynlinUcbConfig:
     """Spectral radii of random systems (ours)."""
     map_sizes: tuple[int, ...] = (2, 4, 6)
     """Dimensions of random systems, at radius 0.6 (ours)."""
-    map_rounds: int = 20_000
+    map_rounds: int = 5_000
     """T there (ours)."""
     cover_trials: int = 100
     """Runs per seed of the coverage claim (ours)."""
