@@ -380,8 +380,10 @@ def test_nearest_neighbours_find_the_edge_of_a_known_reach() -> None:
     assert (edge & outside).sum() > 0.85 * outside.sum()  # missed: those that lie just outside
     values = torch.zeros(1, 3, edge.shape[1])
     values[:, 0] = torch.where(edge, -6.0, -0.3)
-    told = effective_penalty(values, edge)
+    told = effective_penalty(values, edge, torch.ones_like(edge))
     assert (round(float(told.edge), 5), round(float(told.within), 5)) == (4.0, 0.2)
+    assert float(told.share) == pytest.approx(float(edge.float().mean()))
+    assert effective_penalty(values, edge, ~edge).edge.isnan().all()  # rows that do not exist do not count
 
 
 # ---- all together ----------------------------------------------------------------------------------------------------

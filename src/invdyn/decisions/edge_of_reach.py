@@ -122,13 +122,21 @@ class Pessimism(NamedTuple):
     share: Float[Tensor, " run"]
 
 
-def effective_penalty(values: Float[Tensor, "run critic batch"], edge: Bool[Tensor, "run batch"]) -> Pessimism:
-    """What taking the least of N critics costs at edge-of-reach states and elsewhere; NaN where there are none."""
+def effective_penalty(
+    values: Float[Tensor, "run critic batch"], edge: Bool[Tensor, "run batch"], kept: Bool[Tensor, "run batch"]
+) -> Pessimism:
+    """What taking the least of N critics costs at edge-of-reach states and elsewhere; NaN where there are none.
+
+    Args:
+        values: of the states s' of rollouts.
+        edge: which of them are edge-of-reach.
+        kept: which rows exist.
+    """
     gap, least = values.mean(1) - values.amin(1), values.amin(1)
+    edge, within = edge & kept, ~edge & kept
 
     def median(value: Tensor, where: Tensor) -> Tensor:
         return torch.where(where, value, torch.nan).nanmedian(1).values
 
-    return Pessimism(
-        median(gap, edge), median(gap, ~edge), median(least, edge), median(least, ~edge), edge.float().mean(1)
-    )
+    share = edge.sum(1) / kept.sum(1)
+    return Pessimism(median(gap, edge), median(gap, within), median(least, edge), median(least, within), share)

@@ -65,8 +65,8 @@ def point(group: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[str, 
         if epoch % every == 0 or epoch == schedule.epochs:
             curves.append((done, model_returns(agent, loop, start, 50).mean(1), told["value"] / config.reward_scale))
         if rollouts is not None and done == min(config.diagnose_at, config.updates):
-            rows, edge = rollouts.rows, _beyond(rollouts.rows, lengths) & rollouts.kept
-            seen = effective_penalty(agent.values(rows.next_observation), edge)
+            rows = rollouts.rows
+            seen = effective_penalty(agent.values(rows.next_observation), _beyond(rows, lengths), rollouts.kept)
             gaps.update(seen._asdict())
 
     train_offline(agent, schedule, [s for _, s in runs], loop=loop, starts=torch.stack(pools), on_epoch=watch)
@@ -156,7 +156,7 @@ def pendulum(method: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[s
 
     train_offline(agent, schedule, seeds, data=data, loop=loop, starts=torch.stack(states), on_epoch=watch)
     rows, edge = nearest_edge(last[0].rows, last[0].kept, generator=torch.Generator().manual_seed(0))
-    seen = effective_penalty(agent.values(rows.next_observation), edge)
+    seen = effective_penalty(agent.values(rows.next_observation), edge, torch.ones_like(edge))
     reference = _references(start, look)
     found: dict[str, Any] = {}
     for run, seed in enumerate(seeds):
