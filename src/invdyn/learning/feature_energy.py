@@ -136,7 +136,7 @@ def shares(w: Float[Tensor, "*net weight node"], components: Sequence[Tensor]) -
     """
     order = w.shape[-2] // 2
     halves = w.unflatten(-2, (2, order)).double()
-    parts = [torch.einsum("...ham,ad->...hdm", halves, b).square().sum((-3, -2)) for b in components]
+    parts = [torch.einsum("...ham,ad->...hdm", halves, b.to(halves.device)).square().sum((-3, -2)) for b in components]
     found = torch.stack(parts, -1)
     return found / found.sum(-1, keepdim=True).clamp(min=1e-300)
 
@@ -151,7 +151,8 @@ def node_energy(w: Float[Tensor, "weight node"], task: GroupTask) -> Float[Tenso
     u, v = unit[:m], unit[m:]
     second = torch.empty_like(task.table)
     second.scatter_(1, task.table, torch.arange(m).expand(m, m))  # second[a, y] = b with a b = y
-    out = torch.zeros(m, w.shape[1], dtype=w.dtype)
+    second = second.to(w.device)
+    out = torch.zeros(m, w.shape[1], dtype=w.dtype, device=w.device)
     for a in range(m):
         out += u[a] * v[second[a]]
     out = 2 * out
