@@ -65,7 +65,7 @@ CLAIMS = (
         "the same without decay, worst of all nets (card: 0.10 for one)",
         "events.control_end",
         Threshold("<=", 0.15),
-        reason="nets differ: at this order and share some of them reach 0.2 to 0.3 by what the lazy stage alone learns; "
+        reason="nets differ: at this order and share some of them reach 0.2 to 0.3 by what the lazy stage learns; "
         "none goes on from there",
     ),
     Claim("5a", "M = 41, p = 0.15: test accuracy at epoch 400", "grok.few_end", Threshold("<=", 0.05)),
@@ -112,7 +112,7 @@ CLAIMS = (
     Claim("8b", "every frequency appears: share", "features.frequencies", Threshold(">=", 1.0)),
     Claim(
         "9",
-        "Muon's epochs to test accuracy 0.99 over Adam's, both at their best rates, geometric mean of p = 0.4 and 0.6 (M = 31, K = 128)",
+        "Muon's epochs to test accuracy 0.99 over Adam's, best rates of each, mean over p = 0.4 and 0.6 (M = 31)",
         "muon.ratio",
         Threshold("<=", 0.7),
         over="mean",
