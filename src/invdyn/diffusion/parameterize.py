@@ -18,7 +18,7 @@ from torch import Tensor
 from invdyn.diffusion.path import Path, along
 from invdyn.errors import ConfigError, unknown_name
 
-__all__ = ["KINDS", "Denoise", "Denoiser", "Kind", "denoised_to", "to_denoised"]
+__all__ = ["KINDS", "Denoise", "Denoiser", "Kind", "combine", "denoised_to", "to_denoised", "weights_of"]
 
 Kind = Literal["x0", "eps", "score", "velocity", "salimans_v", "edm"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -26,6 +26,38 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """(x [batch, ...], t [batch]) -> D of the shape of x."""
 Net = Callable[[Tensor, Tensor, Any], Tensor]
 """(x [batch, ...], t [batch], condition) -> output of the shape of x."""
+
+
+def combine(a: float, x: Tensor, b: float, y: Tensor) -> Tensor:
+    """a x + b y in as few kernels as it takes."""
+    if a == 1.0:
+        return torch.add(x, y, alpha=b)
+    return y if (a, b) == (0.0, 1.0) else torch.add(x * a, y, alpha=b)
+
+
+def weights_of(
+    kind: str, alpha: Any, sigma: Any, d_alpha: Any, d_sigma: Any, sigma_data: float = 0.5
+) -> tuple[Any, Any]:
+    """(a, b) of D = a x + b output; the path's numbers are tensors, or floats where all samples share a time.
+
+    Raises:
+        UnknownNameError: no such kind.
+    """
+    if kind == "x0":
+        return 0.0, 1.0
+    if kind == "eps":
+        return 1 / alpha, -sigma / alpha
+    if kind == "score":
+        return 1 / alpha, sigma**2 / alpha
+    if kind == "velocity":
+        both = d_alpha * sigma - d_sigma * alpha
+        return -d_sigma / both, sigma / both
+    total = sigma**2 + (sigma_data * alpha if kind == "edm" else alpha) ** 2
+    if kind == "salimans_v":
+        return alpha / total, -sigma / total
+    if kind == "edm":
+        return sigma_data**2 * alpha / total, sigma * sigma_data / total**0.5
+    raise unknown_name("kind of network output", kind, KINDS)
 
 
 def to_denoised(
@@ -44,22 +76,11 @@ def to_denoised(
     Raises:
         UnknownNameError: no such kind.
     """
-    alpha, sigma = along(path.alpha(t), x), along(path.sigma(t), x)
     if kind == "x0":
         return output
-    if kind == "eps":
-        return (x - sigma * output) / alpha
-    if kind == "score":
-        return (x + sigma.square() * output) / alpha
-    if kind == "velocity":
-        d_alpha, d_sigma = along(path.d_alpha(t), x), along(path.d_sigma(t), x)
-        return (sigma * output - d_sigma * x) / (d_alpha * sigma - d_sigma * alpha)
-    if kind == "salimans_v":
-        return (alpha * x - sigma * output) / (alpha.square() + sigma.square())
-    if kind == "edm":
-        total = sigma.square() + (sigma_data * alpha).square()
-        return (sigma_data**2 * alpha * x + sigma * sigma_data * total.sqrt() * output) / total
-    raise unknown_name("kind of network output", kind, KINDS)
+    slope, climb = (path.d_alpha(t), path.d_sigma(t)) if kind == "velocity" else (None, None)
+    a, b = weights_of(kind, path.alpha(t), path.sigma(t), slope, climb, sigma_data)
+    return along(a, x) * x + along(b, x) * output
 
 
 def denoised_to(
@@ -127,6 +148,12 @@ class Denoiser:
 
     def __call__(self, x: Float[Tensor, "batch *event"], t: Float[Tensor, " batch"]) -> Float[Tensor, "batch *event"]:
         return to_denoised(self.kind, self.output(x, t), x, t, self.path, self.sigma_data)
+
+    def together(self, x: Tensor, t: Tensor, numbers: tuple[float, float, float, float]) -> Tensor:
+        """The same where all samples share a time whose alpha, sigma and slopes are known: two kernels, not ten."""
+        alpha, sigma, d_alpha, d_sigma = numbers
+        a, b = weights_of(self.kind, alpha, sigma, d_alpha, d_sigma, self.sigma_data)
+        return combine(a, x, b, self.output(x, t))
 
     def known_at(self, t: float) -> bool:
         """Whether D can be had from the output at this time: not from noise or score where alpha is 0."""

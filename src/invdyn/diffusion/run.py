@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from invdyn.diffusion.parameterize import Denoise
+from invdyn.diffusion.parameterize import Denoise, Denoiser
 from invdyn.diffusion.path import Path
 from invdyn.nn.gaussians import standard_normal
 
@@ -68,16 +68,21 @@ class Run:
         """Guided, clipped E[x0 | x] at a level."""
         t = at.tensor(x)
         if self.guide is None:
-            found = self.denoise(x, t)
+            found = self._asked(x, t, at)
         elif getattr(self.guide, "through_net", False):
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
-                found = self.guide(leaf, t, self.denoise(leaf, t)).detach()
+                found = self.guide(leaf, t, self._asked(leaf, t, at)).detach()
         else:
-            found = self.guide(x, t, self.denoise(x, t))
+            found = self.guide(x, t, self._asked(x, t, at))
         if self.clip is not None:
             found = found.clamp(-self.clip, self.clip)
         return found if found.dtype == x.dtype else found.to(x.dtype)
+
+    def _asked(self, x: Tensor, t: Tensor, at: Level) -> Tensor:
+        if isinstance(self.denoise, Denoiser):
+            return self.denoise.together(x, t, at[1:])
+        return self.denoise(x, t)
 
     def noise(self, like: Tensor) -> Tensor:
         """Fresh standard normal numbers."""

@@ -22,6 +22,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from invdyn.diffusion.parameterize import combine
 from invdyn.diffusion.run import Level, Run
 from invdyn.errors import ConfigError
 
@@ -47,7 +48,7 @@ def _shrink(at: Level, to: Level) -> float:
 def _exponential(x: Tensor, denoised: Tensor, at: Level, to: Level) -> Tensor:
     """x_s when D stays as it is between t and s: exact for one data point, order 1 otherwise."""
     keep = to.sigma / at.sigma
-    return torch.add(x * keep, denoised, alpha=to.alpha - keep * at.alpha)
+    return combine(keep, x, to.alpha - keep * at.alpha, denoised)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class Euler:
         denoised = run.denoised(x, at)
         if to.sigma == 0:
             return _exponential(x, denoised, at, to), denoised
-        return torch.add(x, _slope(x, denoised, at), alpha=to.t - at.t), denoised
+        step, rate = to.t - at.t, at.d_sigma / at.sigma
+        return combine(1 + step * rate, x, step * (at.d_alpha - rate * at.alpha), denoised), denoised
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@
 | mixing.py | `mix_members`: an ensemble as one distribution; `Reshaped` | SS-ORL |
 | heads.py | typed heads: raw outputs to a distribution, and their loss; `make_head` | SS-ORL, VPT |
 | encoders.py | `MLP`, `ConvEncoder` (keypoints, strided with spatial softmax, IMPALA), `MultiView` | IDP, VPT |
+| time_mlp.py | `TimeMLP`: a small net that knows the time it is asked at | |
 | temporal.py | masks pair, causal, noncausal; `MaskedTransformer` | Vaswani et al. 2017; Su et al. 2021 |
 | seed_axis.py | `SeedAxis`: independent nets on a leading axis | |
 | streams.py | `Streams`: random numbers for runs side by side, one generator per seed | |
@@ -27,6 +28,7 @@ from invdyn.nn.seed_axis import SeedAxis
 from invdyn.nn.stacked_mlp import StackedMLP
 from invdyn.nn.streams import Streams
 from invdyn.nn.temporal import MaskedTransformer, TemporalMask, attention_mask
+from invdyn.nn.time_mlp import TimeMLP
 from invdyn.nn.vectorized_critic import VectorizedCritic, diversity
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "StackedMLP",
     "Streams",
     "TemporalMask",
+    "TimeMLP",
     "VectorizedCritic",
     "attention_mask",
     "diversity",

@@ -13,6 +13,7 @@ __all__ = ["STUDIES", "load_study"]
 
 STUDIES: dict[str, str] = {
     "deep-linear": "invdyn.studies.deep_linear:STUDY",
+    "diffusion-principles": "invdyn.studies.diffusion_principles:STUDY",
     "ravl": "invdyn.studies.ravl:STUDY",
     "dynlin-ucb": "invdyn.studies.dynlin_ucb:STUDY",
     "irl-misspec": "invdyn.studies.irl_misspec:STUDY",
