@@ -42,6 +42,7 @@ from invdyn.learning import (
     riccati,
     unbalanced,
 )
+from invdyn.training.hvp import hvp, largest_eigenvalue
 from invdyn.worlds.solver import RK4, Tsit5
 
 
@@ -149,6 +150,25 @@ def test_best_rate_is_the_one_that_arrives_first(g: torch.Generator) -> None:
     assert (capped.epochs, capped.rate) == (5.0, None)
     with pytest.raises(ConfigError, match="one start at a time"):
         epochs_to_loss(gaussian_chain((8, 4, 8), g, batch=2), data, rates)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 6])
+def test_curvature_at_the_end_is_what_limits_the_learning_rate(g: torch.Generator, depth: int) -> None:
+    """The largest Hessian eigenvalue of a learnt chain is L s^(2 - 2/L); gradient descent diverges above 2 over it."""
+    left, right, s, data = teacher(g)
+    chain = balanced_chain(left, right, s, 8, depth, g)
+    flat = torch.cat([w.flatten() for w in chain])
+
+    def loss(weights: torch.Tensor) -> torch.Tensor:
+        layers = [part.reshape(w.shape) for part, w in zip(weights.split([w.numel() for w in chain]), chain)]
+        return data.excess_loss(chain_product(layers)).sum()
+
+    top = largest_eigenvalue(lambda v: hvp(loss, flat, v).product, torch.randn(flat.shape, generator=g).double()).value
+    assert top == pytest.approx(depth * float(s.max()) ** (2 - 2 / depth), rel=1e-6)
+    near = [w + 1e-4 * torch.randn(w.shape, generator=g, dtype=torch.float64) for w in chain]
+    assert epochs_to_loss(near, data, torch.tensor([1.9 / top]), fraction=1e-12, cap=400).rate is not None
+    wild = gradient_descent(near, data, 2.2 / top, (0, 60)).products()[-1]
+    assert float(data.excess_loss(wild).max()) > 1e-3
 
 
 def test_whitening_gives_unit_covariance_and_the_least_squares_map() -> None:
