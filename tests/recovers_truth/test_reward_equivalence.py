@@ -64,6 +64,17 @@ def test_values_agree_with_plain_value_iteration(name: str) -> None:
     assert torch.allclose(soft, mdp.soft(0.7).values, atol=1e-10)
 
 
+@pytest.mark.parametrize("alpha", [0.01, 0.1])
+def test_soft_values_converge_from_wherever_newton_starts(alpha: float) -> None:
+    """Cold temperatures and large grids, where the residual rises before it falls."""
+    for seed in range(8):
+        g = generator(1000 + seed)
+        mdp = grid_mdp(5, 5, 0.9, torch.randn(25, dtype=torch.float64, generator=g))
+        soft = mdp.soft(alpha)
+        gap = alpha * torch.logsumexp(soft.q / alpha, 1) - soft.values
+        assert float(gap.abs().max()) < 1e-12 * (1 + float(soft.values.abs().max()))
+
+
 def test_returns_are_visits_times_reward() -> None:
     for mdp in PROCESSES.values():
         policy = mdp.soft(0.5).policy

@@ -7,6 +7,7 @@ Values by linear solves, optimal ones by policy iteration (Howard 1960), soft on
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float64
@@ -65,24 +66,24 @@ class TabularMDP:
             lost = int((~acting).nonzero()[0])
             raise SignalError(f"TabularMDP: state {lost} has no available action; give it one or mark it as terminal.")
 
-    @property
+    @cached_property
     def ends(self) -> Bool[Tensor, " s"]:
         """Terminal states."""
         n = len(self.transition)
         return torch.zeros(n, dtype=torch.bool) if self.terminal is None else self.terminal
 
-    @property
+    @cached_property
     def live(self) -> Bool[Tensor, "s a"]:
         """Pairs of state and action that can happen."""
         exists = torch.ones(self.transition.shape[:2], dtype=torch.bool) if self.available is None else self.available
         return exists & ~self.ends[:, None]
 
-    @property
+    @cached_property
     def onward(self) -> Float64[Tensor, "s a s"]:
         """p(s'|s, a) less what ends the episode: what future value flows through."""
         return self.transition * self.live[:, :, None] * ~self.ends
 
-    @property
+    @cached_property
     def expected_reward(self) -> Float64[Tensor, "s a"]:
         """E[R(s, a, S')]."""
         return (self.transition * self.reward).sum(-1) * self.live
@@ -161,7 +162,8 @@ class TabularMDP:
             q = self.q_of(values)
             policy = torch.softmax(q / alpha, 1)
             gap = float((alpha * torch.logsumexp(q / alpha, 1) - values)[~self.ends].abs().max())
-            if gap >= last:  # Newton converges quadratically; what no longer shrinks is rounding
+            # The residual may rise before Newton's quadratic phase; there, what no longer shrinks is rounding.
+            if gap >= last and gap < 1e-9 * (1 + float(values.abs().max())):
                 break
             last = gap
         return Solution(values, q, policy)
