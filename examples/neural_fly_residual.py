@@ -245,7 +245,7 @@ def score(every: list[Flight], guesses: list[np.ndarray], start: int, unseen: li
 
 def draw(every: list[Flight], found: dict[str, dict[str, list[np.ndarray]]], rows: list[dict[str, Any]]) -> Figure:
     """Left: a flight's force and what two models say of it. Right: errors of all, flight by flight."""
-    made = Figure(figsize=(11, 4.2), layout="constrained")
+    made = Figure(figsize=(12, 4.6), layout="constrained")
     FigureCanvasAgg(made)
     left, right = made.subplots(1, 2, width_ratios=[1.3, 1])
     k = next(i for i, f in enumerate(every) if f.name == "NF_70wind")
@@ -256,13 +256,16 @@ def draw(every: list[Flight], found: dict[str, dict[str, list[np.ndarray]]], row
         lines = left.plot(t[shown], found[name][model][k][0][shown], color=colour, linewidth=1)
         lines[0].set_label(f"{model}, {name}")
     left.set(xlabel="time [s]", ylabel="residual force x, y, z [N]; grey: recorded", title=every[k].name)
+    left.set_ylim(top=9)
     left.legend(frameon=False, fontsize=8, loc="upper right")
     for place, row in enumerate(rows):
         for flight, errors in row["flights"].items():
             right.plot(np.mean(errors), place, "o", markersize=4, alpha=0.7, color=SHADE[flight.split("_")[1]])
     right.set_yticks(range(len(rows)), [f"{r['model']}, {r['given']}" for r in rows], fontsize=8)
     right.invert_yaxis()
-    right.set(xlabel="RMS error of the force [N], a dot per flight (darker: more wind; red: wind unseen)", xscale="log")
+    right.set(xlabel="RMS error of the force [N]", title="a dot per flight; darker: more wind; red: wind unseen")
+    right.set_xlim(left=0)
+    right.grid(axis="x", color="#eeeeee")
     return made
 
 
