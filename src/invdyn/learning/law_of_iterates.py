@@ -114,8 +114,11 @@ def identify_optimizer(
         "triple_momentum": (3, *_extrapolated(record, tied=False)),
     }
     if product is not None:
-        columns = [record.moved, -pull, -product(x, record.moved)]
-        fits["hessian_damping"] = (3, *_linear(record, columns, ("beta", "step", "hessian")))
+        columns, names = [record.moved, -pull, -product(x, record.moved)], ("beta", "step", "hessian")
+        first = _linear(record, columns, names)[0]
+        # c H d is, to first order, a gradient taken c / step ahead: rows are weighted there, as for the others.
+        # Charged one coefficient more than it has: where the two cannot be told apart, the method in use is meant.
+        fits["hessian_damping"] = (4, *_linear(record.reweighted(first["hessian"] / first["step"]), columns, names))
     rows, count = record.target.shape[1], record.target.numel()
     scores, values = {}, {}
     for name, (unknowns, found, residuals, weight) in fits.items():
