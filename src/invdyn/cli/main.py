@@ -22,6 +22,11 @@ __all__ = ["COMMANDS", "Command", "main"]
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("invdyn.cli.demo", "Demo", "the main job on an embedded default, with a report (minutes)"),
     "data make": ("invdyn.cli.data", "Make", "recordings of a world's expert"),
+    "data offline": (
+        "invdyn.cli.data_offline",
+        "Offline",
+        "offline sets by checkpoints of an agent trained in a world",
+    ),
     "inspect": ("invdyn.cli.inspect", "Inspect", "what is in these recordings"),
     "convert": ("invdyn.cli.convert", "Convert", "between formats; hide or filter signals and episodes"),
     "fit": ("invdyn.cli.fit", "Fit", "an inverse model from the episodes whose causes are known"),

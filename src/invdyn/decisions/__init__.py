@@ -23,6 +23,7 @@
 | `td3bc.py` | `TD3BC`: values against distance to the recorded action | TD3+BC |
 | `cql.py` | `CQL`: values pressed down where no action was recorded | CQL |
 | `offline.py` | `train_offline`: rollouts and updates in turn; `RunPolicy` | MBPO, RAVL |
+| `offline_sets.py` | random, medium, replay and expert sets by checkpoints of a trained agent | arXiv 2004.07219 |
 | `edge_of_reach.py` | states bootstrapped from and never updated: where they are, what they cost | RAVL |
 
 VPT: arXiv 2206.11795. IDP: arXiv 2305.16985. SS-ORL: arXiv 2210.06518. SAC: arXiv 1801.01290.

@@ -62,6 +62,7 @@ class _Plan:
     task: str
     noise: float
     hold: int
+    ends: bool
 
 
 @dataclass
@@ -76,6 +77,7 @@ class _Tape:
     actions: list[np.ndarray] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     successes: list[bool] = field(default_factory=list)
+    terminated: list[bool] = field(default_factory=list)
     since_success: int | None = None
 
 
@@ -91,6 +93,7 @@ def record(
     camera: str = "camera",
     encoding: Literal["array", "png", "video"] = "video",
     workers: int = 1,
+    ends: bool = False,
     on_episode: Callable[[int], object] | None = None,
 ) -> Dataset:
     """Record one episode per seed.
@@ -110,6 +113,7 @@ def record(
         camera: name of the recorded pictures.
         encoding: how pictures are kept on disk.
         workers: processes; more than one needs a world made by `make_world` and a picklable policy.
+        ends: record `next.terminated` too, which learning from rewards needs where episodes end before their time.
         on_episode: called with the number of episodes finished since the last call (progress).
 
     Returns:
@@ -126,7 +130,7 @@ def record(
         raise ConfigError(f"record: noise {noise}, hold {hold} and workers {workers}; expected >= 0, >= 0 and >= 1.")
     if noise and (world.action.low is None or world.action.high is None):
         raise ConfigError(f"record: noise is measured in ranges of the action, and {world.name} bounds none.")
-    plan = _Plan(images, camera, encoding, task, noise, hold)
+    plan = _Plan(images, camera, encoding, task, noise, hold, ends)
     numbers = [int(s) for s in seeds]
     if workers == 1:
         return Dataset.from_episodes(_record(world, numbers, policy, plan, on_episode), origin=world.name)
@@ -199,6 +203,7 @@ def _run(world: World, seeds: list[int], actor: Actor, plan: _Plan) -> list[_Tap
             tape.actions.append(action[i])
             tape.rewards.append(float(result.reward[i]))
             tape.successes.append(bool(result.success[i]))
+            tape.terminated.append(bool(result.terminated[i]))
             if tape.since_success is not None:
                 tape.since_success += 1
             elif result.success[i]:
@@ -254,6 +259,8 @@ def _episode(world: World, tape: _Tape, plan: _Plan) -> Episode:
         after(SignalSpec("next.reward", (), "float32", "reward"), tape.rewards, np.nan),
         after(SignalSpec("next.success", (), "bool", "event"), tape.successes, False),
     ]
+    if plan.ends:
+        signals.append(after(SignalSpec("next.terminated", (), "bool", "event"), tape.terminated, False))
     if tape.state:
         state = np.stack(tape.state)
         signals.append(Signal(SignalSpec(WORLD_STATE, state.shape[1:], "float64", "state"), state))
