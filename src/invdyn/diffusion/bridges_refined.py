@@ -1,0 +1,166 @@
+"""`refine_reference`: bridges through many snapshots, and the law that drives them, in turn (SB-IRR).
+
+Shen, Berlinghieri, Broderick, AISTATS 2025, arXiv 2408.06277. Minimise KL(q || p) over processes q with the snapshots
+as marginals and laws p of a family: q by one bridge per interval (p is Markov), p by least squares on the paths of q.
+Paths start from every snapshot and are pushed through all intervals both ways, so that what one interval knows of the
+law reaches all others. One iteration from zero drift is the plain multi-marginal bridge.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from invdyn.diffusion.bridges_drift import Drift, no_drift, simulate
+from invdyn.diffusion.bridges_families import DriftFamily, Fitted
+from invdyn.diffusion.bridges_ipf import Bridge, BridgeConfig, bridge
+from invdyn.errors import ConfigError, SignalError
+
+__all__ = ["RefineReference", "Refined", "pushed_paths", "refine_reference"]
+
+
+@dataclass(frozen=True)
+class RefineReference:
+    """Settings of the outer loop.
+
+    Args:
+        iterations: outer iterations (paper: 10).
+        bridge: of the inner ones.
+        fit: `exact` least squares, or `adam` as in the paper (20 steps at 0.05, warm).
+        adam_steps, adam_rate: of the latter.
+    """
+
+    iterations: int = 10
+    bridge: BridgeConfig = field(default_factory=BridgeConfig)
+    fit: Literal["exact", "adam"] = "exact"
+    adam_steps: int = 20
+    adam_rate: float = 0.05
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What came out.
+
+    Args:
+        times: the whole grid.
+        paths: trajectories of the last iteration, from all snapshots.
+        bridges: of the last iteration, one per interval.
+        fitted: the law after each iteration.
+        kl: estimate of KL(q || p) by Girsanov, per path, after each iteration.
+    """
+
+    times: Float64[Tensor, " time"]
+    paths: Float64[Tensor, "time n d"]
+    bridges: tuple[Bridge, ...]
+    fitted: tuple[Fitted, ...]
+    kl: tuple[float, ...]
+
+    def at(self, time: float) -> Float64[Tensor, "n d"]:
+        """The population at a time of the grid.
+
+        Raises:
+            SignalError: a time between two of the grid.
+        """
+        gap, index = (self.times - time).abs().min(0)
+        if float(gap) > 1e-9:
+            raise SignalError(f"the paths have no time {time}; the nearest is {float(self.times[index]):g}.")
+        return self.paths[int(index)]
+
+
+def pushed_paths(
+    snapshots: Sequence[Float64[Tensor, "_ d"]],
+    bridges: Sequence[Bridge],
+    sigma: float,
+    generator: torch.Generator,
+) -> tuple[Float64[Tensor, " time"], Float64[Tensor, "time path d"]]:
+    """Every snapshot's particles through all intervals: forward through later ones, backward through earlier ones."""
+    times = torch.cat([bridges[0].times, *(b.times[1:] for b in bridges[1:])])
+    whole = []
+    for k, particles in enumerate(snapshots):
+        later, here = [], particles
+        for one in bridges[k:]:
+            path = simulate(one.forward, here, one.times, sigma, generator)
+            later.append(path[1:])
+            here = path[-1]
+        earlier, here = [], particles
+        for one in reversed(bridges[:k]):
+            path = simulate(one.backward, here, one.times.flip(0), sigma, generator)
+            earlier.append(path[1:].flip(0))
+            here = path[-1]
+        whole.append(torch.cat([*reversed(earlier), particles[None], *later]))
+    return times, torch.cat(whole, 1)
+
+
+def refine_reference(
+    snapshots: Sequence[Float64[Tensor, "_ d"]],
+    times: Sequence[float],
+    family: DriftFamily,
+    config: RefineReference,
+    generator: torch.Generator,
+    reference: Drift = no_drift,
+) -> Refined:
+    """Trajectories between snapshots and the law behind them.
+
+    Args:
+        snapshots: particles at each time; numbers may differ, and no particle is seen twice.
+        times: strictly rising.
+        family: which laws are possible.
+        config: settings.
+        generator: of noise and features.
+        reference: where to start; Brownian motion.
+
+    Raises:
+        SignalError: snapshots and times that do not fit, or a value that is not finite.
+    """
+    if len(snapshots) != len(times) or len(snapshots) < 2:
+        raise SignalError(f"refine_reference: {len(snapshots)} snapshots and {len(times)} times; two or more of each.")
+    if any(not b > a for a, b in itertools.pairwise(times)):
+        raise SignalError(f"refine_reference: times {list(times)} do not rise strictly.")
+    if any(not bool(torch.isfinite(x).all()) for x in snapshots):
+        raise SignalError("refine_reference: a snapshot holds NaN or infinity; leave such particles out.")
+    if config.iterations < 1:
+        raise ConfigError(f"refine_reference: {config.iterations} iterations; at least 1.")
+    inner, fitted, kl = config.bridge, [], []
+    start: Float64[Tensor, " p"] | None = None
+    for _ in range(config.iterations):
+        spans = list(itertools.pairwise(times))
+        bridges = [
+            bridge(a, b, span, inner, generator, reference) for a, b, span in zip(snapshots[:-1], snapshots[1:], spans)
+        ]
+        grid, paths = pushed_paths(snapshots, bridges, inner.sigma, generator)
+        gaps = grid[1:] - grid[:-1]
+        rise = ((paths[1:] - paths[:-1]) / gaps[:, None, None]).flatten(0, 1)
+        x = paths[:-1].flatten(0, 1)
+        weight = (gaps / inner.sigma**2).repeat_interleave(paths.shape[1])
+        if config.fit == "adam" and start is not None:
+            found = family.fit_adam(x, rise, weight, start, config.adam_steps, config.adam_rate)
+        else:
+            found = family.fit(x, rise, weight, start)
+        start = found.parameters
+        reference = family.drift(start)
+        fitted.append(found)
+        kl.append(_girsanov(grid, paths, bridges, reference, inner.sigma))
+    return Refined(grid, paths, tuple(bridges), tuple(fitted), tuple(kl))
+
+
+def _girsanov(
+    grid: Float64[Tensor, " time"],
+    paths: Float64[Tensor, "time n d"],
+    bridges: Sequence[Bridge],
+    law: Drift,
+    sigma: float,
+) -> float:
+    """Mean over paths of sum |b_q - b_p|^2 dt / (2 sigma^2)."""
+    total, row = 0.0, 0
+    for one in bridges:
+        for before, after in zip(one.times[:-1].tolist(), one.times[1:].tolist()):
+            gap = one.forward(paths[row], before) - law(paths[row], before)
+            total += float(gap.square().sum(1).mean()) * (after - before) / (2 * sigma**2)
+            row += 1
+    return total
