@@ -17,7 +17,7 @@ A model is any callable `net(x[batch, ...], t[batch], condition)` of the shape o
 | delta_oracle.py | `DeltaMixturePrior`: the data set itself, points or kernels | Wang, Vastola 2023 |
 | bridges.py | `gaussian_coupling` in closed form, `sinkhorn`: static Schrödinger bridges | Léonard 2014 |
 | bridges_drift.py | `simulate` an SDE; `fit_drift`: drifts from increments, random features or a process | SB-IRR |
-| bridges_ipf.py | `bridge` of two snapshots under any reference, by iterative proportional fitting | Vargas et al. 2021 |
+| bridges_ipf.py | `bridge` of two snapshots under any reference, by proportional fitting | Vargas et al. 2021 |
 | bridges_families.py | `DriftFamily`: laws fitted to increments; Lotka-Volterra, repressilator, vortex | SB-IRR |
 | bridges_refined.py | `refine_reference`: many snapshots and the law that drives them, in turn | SB-IRR |
 """
