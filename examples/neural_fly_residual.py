@@ -255,7 +255,8 @@ def draw(every: list[Flight], found: dict[str, dict[str, list[np.ndarray]]], row
     for name, model, colour in (("wind told", "network", "#D55E00"), ("first 10 s given", "learned basis", "#0072B2")):
         lines = left.plot(t[shown], found[name][model][k][0][shown], color=colour, linewidth=1)
         lines[0].set_label(f"{model}, {name}")
-    left.set(xlabel="time [s]", ylabel="residual force x, y, z [N]; grey: recorded", title=every[k].name)
+    left.set(xlabel="time [s]", ylabel="residual force x, y, z [N]; grey: recorded")
+    left.set_title(every[k].name, fontsize=9)
     left.set_ylim(top=9)
     left.legend(frameon=False, fontsize=8, loc="upper right")
     for place, row in enumerate(rows):
@@ -263,7 +264,8 @@ def draw(every: list[Flight], found: dict[str, dict[str, list[np.ndarray]]], row
             right.plot(np.mean(errors), place, "o", markersize=4, alpha=0.7, color=SHADE[flight.split("_")[1]])
     right.set_yticks(range(len(rows)), [f"{r['model']}, {r['given']}" for r in rows], fontsize=8)
     right.invert_yaxis()
-    right.set(xlabel="RMS error of the force [N]", title="a dot per flight; darker: more wind; red: wind unseen")
+    right.set_xlabel("RMS error of the force [N]")
+    right.set_title("a dot per flight; darker: more wind; red: wind unseen", fontsize=9)
     right.set_xlim(left=0)
     right.grid(axis="x", color="#eeeeee")
     return made
