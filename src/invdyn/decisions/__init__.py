@@ -18,6 +18,7 @@
 | `bandit_baselines.py` | `UCB1`, `Exp3`, `BatchedExp3`, `AR2`, an advertiser's own split | |
 | `linear_identification.py` | closed-loop Markov parameters, Ho-Kalman | Ho and Kalman 1966 |
 | `transitions.py` | `Transitions` of recordings; `RecentRollouts`, the buffer of model rollouts | MBPO |
+| `learned_dynamics.py` | `fit_dynamics`: an ensemble with bootstraps, hold-out and elites | MBPO |
 | `rollout_loop.py` | `RolloutLoop`: branched model rollouts, filter, penalty, bootstrapped end | MBPO, MOPO, MOREC |
 | `sac.py` | `SAC` with N critics and the diversity of EDAC, runs side by side | SAC, EDAC, RAVL |
 | `td3bc.py` | `TD3BC`: values against distance to the recorded action | TD3+BC |

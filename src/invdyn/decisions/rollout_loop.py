@@ -147,9 +147,10 @@ class RolloutLoop:
                 for run in range(runs)
             ]
         steps, keeps = [], []
-        for number, (model, choose, part) in enumerate(groups):
-            # The generator of the run's own seed: what a run draws does not depend on its neighbours.
-            generator = streams.generator(number)
+        # Runs of one seed get generators that draw alike, whatever stands between them.
+        tickets = streams.index(2**31, 1)[:, 0].tolist()
+        for ticket, (model, choose, part) in zip(tickets, groups):
+            generator = torch.Generator().manual_seed(ticket)
             s, o, c = (v[part].flatten(0, 1) for v in (state, observation, cause))
             if choose is None:
                 after, keep = model.step(s, c, generator), torch.ones(len(s), dtype=torch.bool, device=s.device)

@@ -14,6 +14,7 @@
 | streams.py | `Streams`: random numbers for runs side by side, one generator per seed | |
 | stacked_mlp.py | `StackedMLP`: many MLPs as batched matrix products | |
 | vectorized_critic.py | `VectorizedCritic`: N values per run with their action slopes; `diversity` | EDAC |
+| probabilistic_ensemble.py | `ProbabilisticEnsemble`, `EnsembleDynamics`: mean and variance of dynamics | PETS, MBPO |
 | ema.py | `EMA` of weights (constant, power with cap), `frozen_copy` | Karras et al. 2024 |
 """
 

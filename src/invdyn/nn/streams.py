@@ -44,7 +44,3 @@ class Streams:
         """Whole numbers from 0 to count - 1; `count` may differ from run to run."""
         counts = torch.as_tensor(count, dtype=torch.float64, device=self.device).reshape(-1, *[1] * len(shape))
         return (self.uniform(*shape) * counts).long()
-
-    def generator(self, run: int) -> torch.Generator:
-        """The generator of a run's seed."""
-        return self.generators[int(self._whose[run])]
