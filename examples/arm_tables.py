@@ -14,7 +14,19 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["draw", "markdown"]
+__all__ = ["draw", "grid", "markdown"]
+
+ORDER = (
+    "linear",
+    "kernel ridge",
+    "network",
+    "GP, plain kernel",
+    "GP, arm kernel",
+    "Lagrangian network",
+    "rigid body",
+    "rigid body + network",
+    "stack",
+)
 
 
 def spread(values: np.ndarray) -> str:
@@ -30,7 +42,7 @@ def grid(head: list[str], rows: list[list[str]]) -> str:
 def markdown(result: dict[str, Any]) -> str:
     """All tables: means over joints by model and arm, coverage, and the joints of every arm."""
     arms = result["arms"]
-    models = list(dict.fromkeys(m for found in arms.values() for m in found["models"]))
+    models = [m for m in ORDER if any(m in found["models"] for found in arms.values())]
     best = {a: min(np.mean(row["nMSE"]) for row in found["models"].values()) for a, found in arms.items()}
     means, covered = [], []
     for model in models:
@@ -53,7 +65,8 @@ def markdown(result: dict[str, Any]) -> str:
         text += (
             f"\n`{name}`: {found['train rows']} training rows, {found['test rows']} test rows; nMSE of each joint.\n\n"
         )
-        rows = [[m, *(f"{e:.4f}" for e in np.mean(row["nMSE"], 0))] for m, row in found["models"].items()]
+        own = {m: found["models"][m] for m in models if m in found["models"]}
+        rows = [[m, *(f"{e:.4f}" for e in np.mean(row["nMSE"], 0))] for m, row in own.items()]
         rows += [[m, *(f"{e:.3f}" for e in errors)] for m, errors in found["others"].items()]
         text += grid(["model", *(f"joint {j + 1}" for j in range(joints))], rows)
         if "full set, joint 1" in found:
@@ -67,11 +80,12 @@ def draw(arms: dict[str, Any]) -> Figure:
     made = Figure(figsize=(2.5 * len(arms) + 0.5, 4), layout="constrained")
     FigureCanvasAgg(made)
     for axis, (name, found) in zip(made.subplots(1, len(arms), squeeze=False)[0], arms.items(), strict=True):
-        for k, row in enumerate(found["models"].values()):
+        own = [m for m in ORDER if m in found["models"]]
+        for k, row in enumerate(found["models"][m] for m in own):
             errors = np.array(row["nMSE"])
             axis.semilogy([k] * errors.shape[1], errors.mean(0), "_", color="#999999", markersize=9)
             axis.semilogy([k] * len(errors), errors.mean(1), "o", color="#204080", markersize=4)
-        axis.set_xticks(range(len(found["models"])), list(found["models"]), rotation=90, fontsize=8)
+        axis.set_xticks(range(len(own)), own, rotation=90, fontsize=8)
         axis.set_title(name, fontsize=9)
         axis.tick_params(axis="y", labelsize=8)
         axis.grid(axis="y", color="#eeeeee")
