@@ -183,3 +183,74 @@ def test_loads_of_a_table_and_contacts_without_one(invdyn: Run, tmp_path: Path) 
     assert "Contact forces found" in (tmp_path / "b.html").read_text()
     bare = invdyn(*base, "--out", tmp_path / "c.csv").value["recordings"][0]
     assert bare["residual"][2]["rms_percent_bw"] == pytest.approx(100, abs=0.5)
+
+
+def test_a_character_of_deepmimic_walks(invdyn: Run, shared_data: Path, tmp_path: Path) -> None:
+    """The character's file divides the clip's numbers; without contacts the root carries the weight, with them less."""
+    folder = shared_data / "mocap_deepmimic"
+    args = ("torques", folder / "humanoid3d.txt", folder / "humanoid3d_walk.txt", *NO_SWEEP, "--json")
+    bare = invdyn(*args, "--out", tmp_path / "bare.csv")
+    assert "Nothing pushes this body but its root" in bare.err
+    (told,) = bare.value["recordings"]
+    assert (told["frames"], bare.value["mass"]) == (39, pytest.approx(45.0))
+    weight = {r["axis"]: r["rms_percent_bw"] for r in told["residual"]}
+    assert 90 < weight["Fy"] < 110
+    soles = [f"{side}_ankle.sole{k}" for side in ("left", "right") for k in range(4)]
+    shod = invdyn(*args, "--contacts", *soles, "--closes", "0.08", "1.5", "--out", tmp_path / "shod.csv").value
+    (told,) = shod["recordings"]
+    assert {r["axis"]: r["rms_percent_bw"] for r in told["residual"]}["Fy"] < 0.5 * weight["Fy"]
+    assert sum(c["mean_percent_bw"] for c in told["contacts"]) > 60
+
+
+def test_remedies_are_named_as_options(invdyn: Run, shared_data: Path, tmp_path: Path) -> None:
+    gait = shared_data / "opensim_inverse_dynamics/subject01_and_arm26"
+    out = ("--out", tmp_path / "t.csv")
+    arm = ("torques", gait / "arm26.osim", gait / "arm26_InverseKinematics.mot", *out)
+    invdyn(*arm).refused("looks like degrees", "Pass --units deg or --units rad to settle it.")
+    walk = ("torques", gait / "subject01.osim", shared_data / "c3d_walking/walking2.c3d", *out)
+    invdyn(*walk).refused("markers: 0 of 44 are sites", "Pass --markers RECORDED=SITE ....")
+    lift = shared_data / "robosuite_human/v1.0_lift_panda"
+    args = ("torques", lift / "models/model_1.xml", lift, *out)
+    pytest.importorskip("mujoco", reason="needs the extra 'worlds'")
+    invdyn(*args).refused("or pass --no-geometry to leave geometry out.")
+
+
+def test_a_recording_of_robosuite(invdyn: Run, shared_data: Path, tmp_path: Path) -> None:
+    """A simulated Panda lifts a cube: torques from its joint angles at 20 Hz beside those that robosuite recorded."""
+    pytest.importorskip("mujoco", reason="needs the extra 'worlds'")
+    lift = shared_data / "robosuite_human/v1.0_lift_panda"
+    out = tmp_path / "tau"
+    args = ("torques", lift / "models/model_1.xml", lift, "--no-geometry", "--out", out, *NO_SWEEP)
+    assert invdyn(*args, "--json").value["recordings"][0]["frames"] == 412
+    found = open_dataset(out)[0]["force.torque"].values[:, :7]
+    truth = open_dataset(lift)[0]["joint_torque"].values
+    error = np.sqrt(((found - truth) ** 2).mean(0))
+    # The joints that carry weight, measured 0.77 of 5.30 and 0.33 of 1.57 N m; the others' torques are as small as what
+    # 20 Hz leave out.
+    assert (error[[1, 3]] < 0.3 * truth.std(0)[[1, 3]]).all()
+
+
+def test_joints_without_names_stand_in_the_models_order(tmp_path: Path) -> None:
+    """As dm_control keeps them: root's pose, and numbers that only the model can name."""
+    from invdyn.episodes.episode import Episode
+    from invdyn.episodes.signal import Signal, SignalSpec
+    from invdyn.errors import SignalError
+    from invdyn.forces.torques_recordings import body_columns
+
+    model = read_urdf(write_robot(tmp_path, HOPPER), "free")
+
+    def made(joints: int) -> Episode:
+        parts = {"root.position": (3, "m"), "root.rotation": (4, ""), "state": (joints, "rad")}
+        signals = [
+            Signal(SignalSpec(f"observation.{n}", (k,), "float64", "state", unit), np.full((5, k), 0.5))
+            for n, (k, unit) in parts.items()
+        ]
+        return Episode.from_signals(signals, fps=10.0)
+
+    found = body_columns(made(1), "clip", model)
+    assert found is not None
+    assert found.names[-1] == "knee"
+    assert found.names[0].endswith(".tx")
+    assert (found.angles[-1], found.lengths[0]) == ("rad", "m")
+    with pytest.raises(SignalError, match="3 numbers of joints without names; model 'hopper' has 1 beside its root"):
+        body_columns(made(3), "clip", model)

@@ -1,10 +1,11 @@
-"""`load_model`: a `BodyModel` from a URDF, MJCF or OpenSim file, told apart by the root element."""
+"""`load_model`: a `BodyModel` from a URDF, MJCF or OpenSim file, told apart by the root element, or a character's."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
 
+from invdyn.bodies.character import read_character
 from invdyn.bodies.mjcf import read_mjcf
 from invdyn.bodies.model import BodyModel
 from invdyn.bodies.osim import read_osim
@@ -20,11 +21,13 @@ FORMATS = {"robot": "URDF", "mujoco": "MJCF", "OpenSimDocument": "OSIM"}
 
 
 def model_format(path: Path | str) -> str:
-    """URDF, MJCF or OSIM.
+    """URDF, MJCF, OSIM, or DeepMimic (a character, which is no XML but JSON).
 
     Raises:
-        FormatError: no XML, or another root element.
+        FormatError: neither XML nor JSON, or another root element.
     """
+    if _is_json(path):
+        return "DeepMimic"
     document = read_xml(path)
     tag = str(document.root.tag)
     if tag not in FORMATS:
@@ -35,6 +38,15 @@ def model_format(path: Path | str) -> str:
             remedy="Pass a model file.",
         )
     return FORMATS[tag]
+
+
+def _is_json(path: Path | str) -> bool:
+    """Whether the file begins as a JSON object; what cannot be read is left to others to complain about."""
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(64).lstrip()[:1] == b"{"
+    except OSError:
+        return False
 
 
 def load_model(
@@ -59,7 +71,7 @@ def load_model(
     """
     kind = model_format(path)
     given = {"root": root is not None, "mimic": not mimic, "ignore": bool(ignore), "geometry": not geometry}
-    allowed = {"URDF": ("root", "mimic"), "MJCF": ("ignore", "geometry"), "OSIM": ()}[kind]
+    allowed = {"URDF": ("root", "mimic"), "MJCF": ("ignore", "geometry")}.get(kind, ())
     wrong = [name for name, is_given in given.items() if is_given and name not in allowed]
     if wrong:
         raise ConfigError(
@@ -70,4 +82,4 @@ def load_model(
         return read_urdf(path, "fixed" if root is None else root, mimic)
     if kind == "MJCF":
         return read_mjcf(path, ignore, geometry)
-    return read_osim(path)
+    return read_character(path) if kind == "DeepMimic" else read_osim(path)

@@ -11,7 +11,7 @@ import tyro
 
 from invdyn.cli.options import Flag, new_path
 from invdyn.cli.output import note, table
-from invdyn.cli.torques_motion import Given, pairs, read_loads, read_motion
+from invdyn.cli.torques_motion import Given, as_options, pairs, read_loads, read_motion
 from invdyn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Torques:
     """Torques behind recorded motion, with intervals, residuals, contact forces and the check forward."""
 
     model: tyro.conf.Positional[Path]
-    """Bodies: URDF, MJCF or OpenSim (.osim)."""
+    """Bodies: URDF, MJCF, OpenSim (.osim), or a DeepMimic character."""
     motion: tyro.conf.Positional[Path]
     """Positions (.csv, .npz, .parquet, .mot, .sto, our Datasets) or markers (.trc, .c3d)."""
     out: tuple[Path, ...]
@@ -38,6 +38,10 @@ class Torques:
     (N m); `foot=plate1` for plates."""
     root: Literal["fixed", "free", "planar"] | None = None
     """How a URDF stands in the world (fixed if not said)."""
+    no_geometry: Flag = False
+    """Of an MJCF model, leave meshes and shapes out (where their files are not at hand; masses must be stated)."""
+    ignore: tuple[str, ...] = ()
+    """Kinds of elements of an MJCF model to leave out though they act on motion: `equality`, `tendon`, ..."""
     units: str | None = None
     """`deg` or `rad` where the file does not say it (of markers: `m`, `cm`, `mm`)."""
     lengths: str | None = None
@@ -94,24 +98,33 @@ class Torques:
 
         settings = self._settings()
         self._check_outputs()
-        model = load_model(self.model, self.root)
-        given = self._given()
-        positions, tasks, fit = read_motion(model, given)
-        loads = read_loads(model, given, self.grf, pairs("--grf-body", self.grf_body, "foot_r=ground_force"))
+        with as_options():
+            model = load_model(self.model, self.root, ignore=self.ignore, geometry=not self.no_geometry)
+            given = self._given()
+            positions, tasks, fit = read_motion(model, given)
+            loads = read_loads(model, given, self.grf, pairs("--grf-body", self.grf_body, "foot_r=ground_force"))
         dynamics = Dynamics(model)
         found: list[Found] = []
-        with progress(len(positions), "torques", unit="recordings") as bar:
+        with progress(sum(len(r.time) for r in positions), "torques", unit="frames") as bar:
             for recording in positions:
-                found.append(
-                    recover_torques(
-                        model, recording, settings, loads, dynamics=dynamics, tell=lambda s: bar.advance(0, s)
-                    )
-                )
-                bar.advance()
+                told_so_far = 0.0
+
+                def tell(stage: str, share: float, frames: int = len(recording.time)) -> None:
+                    nonlocal told_so_far
+                    bar.advance((share - told_so_far) * frames, stage)
+                    told_so_far = share
+
+                found.append(recover_torques(model, recording, settings, loads, dynamics=dynamics, tell=tell))
+                tell("", 1.0)
         if self.smooth != "rts":
             note(f"--smooth {self.smooth} knows no noise of the measurement: no intervals. --smooth rts gives them.")
         elif settings.contacts:
             note("Contact forces were found, not measured: no intervals, for theirs are not known.")
+        if loads is None and not settings.contacts and found[0].residual is not None:
+            note(
+                "Nothing pushes this body but its root, which carries the whole weight as its residual. Give what was "
+                "measured (--grf), or points that may touch the ground (--contacts)."
+            )
         told = {
             "model": str(self.model),
             "motion": str(self.motion),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ import numpy as np
 
 from invdyn.cli.options import open_recordings
 from invdyn.cli.output import note
-from invdyn.errors import ConfigError
+from invdyn.errors import ConfigError, InvdynError
 
 if TYPE_CHECKING:
     from invdyn.bodies.model import BodyModel
@@ -24,6 +26,18 @@ if TYPE_CHECKING:
 __all__ = ["Given", "pairs", "read_loads", "read_motion"]
 
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1), "-x": (-1, 0, 0), "-y": (0, -1, 0), "-z": (0, 0, -1)}
+
+SPOKEN = (
+    (r"Pass fps=\.\.\. or time=<key of the seconds>", "Pass --read fps=... or --read time=KEY (of the seconds)"),
+    (r'units="(\w+)" or units="(\w+)"', r"--units \1 or --units \2"),
+    (r'units="(\w+)"', r"--units \1"),
+    (r"units=\.\.\.", "--units"),
+    (r"names=\{recorded: site\}", "--markers RECORDED=SITE ..."),
+    (r"geometry=False", "--no-geometry"),
+    (r"ignore=\('(\w+)',\)", r"--ignore \1"),
+    (r"ignore=", "--ignore"),
+)
+"""What stands in a message -> what one types."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,19 @@ def pairs(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
     return found
 
 
+@contextmanager
+def as_options() -> Iterator[None]:
+    """Remedies that our functions name as their arguments, named as this command's options."""
+    try:
+        yield
+    except InvdynError as error:
+        text = str(error)
+        for pattern, option in SPOKEN:
+            text = re.sub(pattern, option, text)
+        error.args = (text,)
+        raise
+
+
 def read_motion(model: BodyModel, given: Given) -> tuple[list[Positions], list[str], dict[str, Any]]:
     """Positions of every recording, its task, and the fit of the markers (empty without)."""
     kind = given.motion.suffix.lower()
@@ -90,16 +117,26 @@ def _matched(model: BodyModel, columns: Columns, given: Given) -> Positions:
 
 
 def _from_episodes(model: BodyModel, given: Given) -> tuple[list[Positions], list[str]]:
+    from invdyn.bodies.files import model_format
+    from invdyn.episodes.formats import deepmimic
     from invdyn.forces.torques_columns import episode_columns
+    from invdyn.forces.torques_recordings import body_columns, simulator_columns
 
-    data = open_recordings(given.motion, given.format, given.read)
+    read = given.read
+    clip = given.format in (None, "deepmimic") and given.motion.is_file() and deepmimic.matches(given.motion)
+    if clip and model_format(model.source) == "DeepMimic" and not any(r.startswith("character=") for r in read):
+        read = (*read, f"character={model.source}")  # which divides the clip's numbers among the joints
+    data = open_recordings(given.motion, given.format, read)
     if given.episode is not None and not 0 <= given.episode < len(data):
         raise ConfigError(f"--episode {given.episode}: {given.motion} has episodes 0 to {len(data) - 1}. Correct it.")
     chosen = range(len(data)) if given.episode is None else [given.episode]
     found, tasks = [], []
     for k in chosen:
         origin = str(given.motion) if len(data) == 1 else f"{given.motion}, episode {k}"
-        columns = episode_columns(data[k], origin, given.signal, model)
+        columns = None
+        if given.signal is None:
+            columns = body_columns(data[k], origin, model) or simulator_columns(data[k], origin, model)
+        columns = columns or episode_columns(data[k], origin, given.signal, model)
         found.append(_matched(model, columns, given))
         tasks.append(data[k].task)
     return found, tasks

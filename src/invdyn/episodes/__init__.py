@@ -11,8 +11,12 @@
 | `normalizer.py` | `Normalizer`: values to a common scale and exactly back, saved with the model | |
 | `mixture.py` | `MixtureSampler`: several sources of windows in one batch, each with its share | |
 | `statistics.py` | `statistics`: range, spread, quantiles, recomputed | LeRobot's rules; Chan et al. 1979 |
+| `smooth.py`, `smooth_result.py` | `smooth`: positions to velocities and accelerations | |
+| `smooth_rts.py`, `smooth_kalman.py` | white jerk to white pop by likelihood; spline | Craven & Wahba 1979 |
+| `smooth_rotations.py` | the same of quaternions and free bodies | |
+| `smooth_filters.py`, `smooth_opensim.py` | Butterworth, Savitzky-Golay; OpenSim's own filter | OpenSim |
 | `video.py` | exact frames by timestamp, encoding, joining without re-encoding | PyAV |
-| `formats/` | `open_dataset`, `write_dataset`: LeRobot (native), Minari, robomimic, tables | formats' owners |
+| `formats/` | `open_dataset`, `write_dataset`: LeRobot (native), Minari, tables, motion files, ... | formats' owners |
 
 What needs torch (`windows.py`, `mixture.py`, `normalizer.py`) is imported from its own module: this one stays light.
 """

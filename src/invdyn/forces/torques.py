@@ -32,6 +32,8 @@ __all__ = ["CutoffEffect", "TorqueSettings", "Torques", "recover_torques"]
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 HABIT = (3.0, 4.5, 6.0, 9.0, 12.0)
 """Cut-offs tried where the smoother chose its own, Hz; 6 is the habit for human walking."""
+STAGES = {"smoothing": 0.15, "dynamics": 0.17, "intervals": 0.65, "replay": 0.75}
+"""Share of the work done at the end of each stage, about, for time left; the rest is the effect of the cut-off."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def recover_torques(
     *,
     dynamics: Dynamics | None = None,
     backend: Backend = "auto",
-    tell: Callable[[str], None] = lambda stage: None,
+    tell: Callable[[str, float], None] = lambda stage, share: None,
 ) -> Torques:
     """Torques behind a recorded motion.
 
@@ -145,7 +147,7 @@ def recover_torques(
         settings: how.
         loads: measured external loads and their table.
         dynamics: of the model, where several recordings share it (only without contacts).
-        tell: called with the name of each stage.
+        tell: called with the name of what comes next and the share of the work that is done.
 
     Raises:
         ConfigError: contacts beside measured loads, or for a model without a free root.
@@ -163,9 +165,9 @@ def recover_torques(
             )
         model, dynamics = contact_model(model, settings.contacts), None
     dynamics = dynamics or Dynamics(model, backend)
-    tell("smoothing")
+    tell("smoothing", 0.0)
     motion = smooth_positions(model, positions, settings.smoother, settings.cutoff)
-    tell("dynamics")
+    tell("dynamics", STAGES["smoothing"])
     measured = None if loads is None else world_loads(model, dynamics, motion.time, motion.q, *loads)
     evaluation = Evaluation(model, dynamics, measured)
     contacts = None
@@ -176,21 +178,20 @@ def recover_torques(
     torque = bare - passive_forces(model, motion)
     std = None
     if motion.covariance is not None and contacts is None:
-        tell("intervals")
-        std = forces_std(evaluation, motion)
+        first, last = STAGES["dynamics"], STAGES["intervals"]
+        tell("intervals", first)
+        std = forces_std(evaluation, motion, lambda share: tell("intervals", first + share * (last - first)))
     half = np.full(torque.shape, np.nan) if std is None else NormalDist().inv_cdf((1 + settings.level) / 2) * std
     residual = report = None
     if root is not None:
-        tell("residuals")
         residual = root_wrench(model, dynamics, root, motion.q, bare)
         weight = model.mass * float(np.linalg.norm(model.gravity))
         report = residual_report(residual, weight) if weight > 0 else None
-    tell("replay")
+    tell("replay", STAGES["intervals"])
     replay = replay_forward(evaluation, motion, bare, settings.horizon)
     sweep = None
     if settings.smoother != "none" and settings.sweep != ():
-        tell("cut-offs")
-        sweep = _sweep(evaluation, positions, settings, motion, torque)
+        sweep = _sweep(evaluation, positions, settings, motion, torque, tell)
     return Torques(
         model,
         motion,
@@ -227,6 +228,7 @@ def _sweep(
     settings: TorqueSettings,
     motion: SmoothMotion,
     torque: Float[np.ndarray, "time nv"],
+    tell: Callable[[str, float], None],
 ) -> CutoffEffect:
     """Torques at other cut-offs, under the same loads (found contact forces included)."""
     rate = 1 / float(np.median(np.diff(positions.time)))
@@ -235,7 +237,9 @@ def _sweep(
     )
     cutoffs = [c for c in chosen if c < 0.45 * rate]
     found = []
-    for cutoff in cutoffs:
+    done = STAGES["replay"]
+    for k, cutoff in enumerate(cutoffs):
+        tell("cut-offs", done + (1 - done) * k / len(cutoffs))
         other = smooth_positions(evaluation.model, positions, settings.smoother, cutoff)
         found.append(evaluation.forces(other.q, other.v, other.a) - passive_forces(evaluation.model, other))
     taus = np.array(found).reshape(len(cutoffs), *torque.shape)

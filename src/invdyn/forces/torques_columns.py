@@ -130,6 +130,8 @@ def episode_columns(
         spec = episode.schema[name]
         if spec.is_text or len(spec.shape) > 1 or spec.numpy_dtype.kind not in "iuf":
             continue
+        if signal is None and spec.kind in ("force", "action", "reward"):
+            continue  # which may be named after the joints as well
         here = episode[name]
         labels = spec.names or _unnamed(name, spec.shape, spec.size, model if signal is not None else None, origin)
         told = [u.strip() for u in spec.unit.split(",")]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from invdyn.bodies.manifold import plain_numbers
+from invdyn.bodies.manifold import difference, plain_numbers
 from invdyn.bodies.model import BodyModel
 from invdyn.episodes.smooth import smooth, smooth_free, smooth_rotation
 from invdyn.episodes.smooth_opensim import opensim_motion
@@ -33,6 +33,9 @@ class SmoothMotion:
         cutoff: [nv] Hz, half power; NaN where nothing was smoothed.
         noise_std: [nv] rad or m, measurement noise; NaN where unknown.
         method: the smoother.
+        correlation: [nv, nv] of the noise between numbers, from what the smoother took away: positions found together
+            (markers, vision) err together, and taking them for independent makes intervals several times too wide.
+            None for independent.
     """
 
     time: Float[np.ndarray, " time"]
@@ -43,6 +46,12 @@ class SmoothMotion:
     cutoff: Float[np.ndarray, " nv"]
     noise_std: Float[np.ndarray, " nv"]
     method: str
+    correlation: Float[np.ndarray, "nv nv"] | None = None
+
+    def part(self, rows: slice) -> SmoothMotion:
+        """Some of the steps."""
+        spread = None if self.covariance is None else self.covariance[rows]
+        return replace(self, time=self.time[rows], q=self.q[rows], v=self.v[rows], a=self.a[rows], covariance=spread)
 
 
 def smooth_positions(
@@ -111,7 +120,34 @@ def smooth_positions(
             q[:, joint.q : joint.q + 4], v[:, rows], a[:, rows] = turn.orientation, turn.omega, turn.alpha
             covariance[:, rows], cut[rows], noise[rows] = turn.covariance, turn.cutoff, turn.noise_std
     follow_couplings(model, q, v, a)
-    return SmoothMotion(time, q, v, a, covariance if known else None, cut, noise, method)
+    if not known:
+        return SmoothMotion(time, q, v, a, None, cut, noise, method)
+    together = noise_correlation(model, positions.q, q, np.asarray(covariance.any(axis=(0, 2, 3))))
+    return SmoothMotion(time, q, v, a, covariance, cut, noise, method, together)
+
+
+def noise_correlation(
+    model: BodyModel,
+    recorded: Float[np.ndarray, "time nq"],
+    smoothed: Float[np.ndarray, "time nq"],
+    noisy: Bool[np.ndarray, " nv"],
+) -> Float[np.ndarray, "nv nv"]:
+    """[nv, nv] correlation of what smoothing took away, over the steps where everything was recorded.
+
+    Identity where a number has no noise, and altogether with too few such steps to tell.
+    """
+    together = np.eye(model.nv)
+    there = np.where(np.isnan(recorded), smoothed, recorded)
+    taken = difference(model, torch.from_numpy(smoothed.T.copy()), torch.from_numpy(there.T.copy())).numpy().T
+    number = dict(zip(*reversed(plain_numbers(model))))
+    gaps = [np.isnan(recorded[:, number[k]]) for k in np.flatnonzero(noisy) if k in number]
+    quaternions = [k for k in np.flatnonzero(noisy) if k not in number]
+    gaps += [(taken[:, quaternions] == 0).all(axis=1)] if quaternions else []
+    whole = ~np.logical_or.reduce(gaps) if gaps else np.ones(len(taken), bool)
+    kept = np.flatnonzero(noisy & (taken[whole].std(axis=0) > 0)) if whole.any() else np.zeros(0, int)
+    if len(kept) > 1 and whole.sum() >= 10 * len(kept) ** 0.5:
+        together[np.ix_(kept, kept)] = np.corrcoef(taken[whole][:, kept].T)
+    return together
 
 
 def _refuse_gaps(model: BodyModel, positions: Positions, numbers: list[int], method: str) -> None:
