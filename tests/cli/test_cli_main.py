@@ -72,8 +72,8 @@ def test_a_second_way_in(tmp_path: Path) -> None:
 
 def test_unknown_commands(invdyn: Run) -> None:
     invdyn("inspekt", "x").refused("unknown command 'inspekt'. Did you mean 'inspect'?")
-    invdyn("zzz").refused("unknown command 'zzz'. Commands: demo, data make, inspect")
-    invdyn("data").refused("'data' needs a second word. Commands: data make.")
+    invdyn("zzz").refused("unknown command 'zzz'. Commands: demo, data make, data offline, inspect")
+    invdyn("data").refused("'data' needs a second word. Commands: data make, data offline.")
 
 
 @pytest.mark.parametrize(
