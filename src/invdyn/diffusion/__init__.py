@@ -14,6 +14,8 @@ A model is any callable `net(x[batch, ...], t[batch], condition)` of the shape o
 | guidance.py | `ClassifierFree`, `ClassifierGuide`, `Measurement`, `Imputation`, `Chain` | Ho, Salimans 2022 |
 | flowmaps.py | `MeanFlowLoss`, `ShortcutLoss`, `ConsistencyLoss`, `TrajectoryLoss`; `jump` | see there |
 | oracles.py | `GaussianPrior`, `GaussianMixturePrior`: everything in closed form | Wang, Vastola 2023 |
+| operators.py | `Operator`: mask, block average, blur, matrix, phase retrieval | |
+| variational.py | `RedDiff`: inverse problems by optimisation, no Jacobian of the net | Mardani et al. 2024 |
 | delta_oracle.py | `DeltaMixturePrior`: the data set itself, points or kernels | Wang, Vastola 2023 |
 | bridges.py | `gaussian_coupling` in closed form, `sinkhorn`: static Schrödinger bridges | Léonard 2014 |
 | bridges_drift.py | `simulate` an SDE; `fit_drift`: drifts from increments, random features or a process | SB-IRR |
@@ -35,11 +37,13 @@ from invdyn.diffusion.flowmaps import (
 from invdyn.diffusion.grids import edm_grid, level_grid, levels, log_ratio_grid, uniform_grid
 from invdyn.diffusion.guidance import Chain, ClassifierFree, ClassifierGuide, Imputation, Measurement
 from invdyn.diffusion.losses import DenoisingLoss, Times, drop_condition, elbo_step, loss_weight
+from invdyn.diffusion.operators import Operator
 from invdyn.diffusion.oracles import GaussianMixturePrior, GaussianPrior, Posterior, Prior
 from invdyn.diffusion.parameterize import Denoiser, denoised_to, to_denoised
 from invdyn.diffusion.path import PATHS, DiscretePath, EDMPath, LinearPath, Path, TrigPath, VPLinear, make_path
 from invdyn.diffusion.samplers import Sampler
 from invdyn.diffusion.steps import DDIM, DPMpp2M, DPMpp2S, Euler, Heun, Renoise, ReverseSDE
+from invdyn.diffusion.variational import RedDiff
 
 __all__ = [
     "DDIM",
@@ -63,9 +67,11 @@ __all__ = [
     "LinearPath",
     "MeanFlowLoss",
     "Measurement",
+    "Operator",
     "Path",
     "Posterior",
     "Prior",
+    "RedDiff",
     "Renoise",
     "ReverseSDE",
     "Sampler",

@@ -28,7 +28,7 @@ class DiffusionPrinciplesConfig:
     """Steps N (card)."""
     moments: int = 20_000
     """Samples of the SDE experiments (ours)."""
-    steps: int = 2500
+    steps: int = 4000
     """Updates of every net on the mixture (card: 2,500 to 6,000)."""
     digits_steps: int = 1000
     """Updates of every net on the digits (ours)."""
