@@ -4,7 +4,7 @@
 |---|---|---|
 | `model.py` | `BodyModel`: a tree of bodies, joints, inertias, coordinates | |
 | `drive.py` | `Drive`: displacements as functions of coordinates (mimic, OpenSim custom joints) | |
-| `files.py` | `load_model`: URDF, MJCF or OSIM by what the file is | |
+| `files.py` | `load_model`: URDF, MJCF, OSIM or DeepMimic by what the file is | |
 | `urdf.py`, `urdf_write.py` | URDF, read by hand to keep line numbers, and written | ROS |
 | `mjcf*.py`, `mujoco_convention.py` | MJCF through MuJoCo's compiled arrays, and written; its conventions | MuJoCo |
 | `mujoco_inverse.py` | torques of MuJoCo recordings through the integrator's own inverse | MuJoCo |
@@ -14,6 +14,7 @@
 | `joints.py` | what each kind of joint does | Featherstone 2008 |
 | `kinematics.py` | placements, frame Jacobians | Featherstone 2008, 4. |
 | `rnea.py`, `crba.py`, `aba.py` | inverse dynamics, mass matrix, forward dynamics | Featherstone 2008, 5.-7. |
+| `rnea_derivatives.py` | its derivatives as matrices | Carpentier & Mansard 2018; Singh et al. 2022 |
 | `regressor.py` | the inertial regressor: torque = Y parameters | Atkeson, An & Hollerbach 1986 |
 | `energy.py` | energies, centre of mass, centroidal momentum | Orin, Goswami & Lee 2013 |
 | `dynamics.py` | `Dynamics`: all of these as batched, differentiable torch functions | |

@@ -21,6 +21,7 @@ from invdyn.bodies.kinematics import frame_jacobian, placements, site_placement
 from invdyn.bodies.model import BodyModel, Site
 from invdyn.bodies.regressor import inertial_regressor
 from invdyn.bodies.rnea import rnea
+from invdyn.bodies.rnea_derivatives import has_closed_form, rnea_derivatives
 from invdyn.kernels.derivative import jacobian
 from invdyn.kernels.function import Backend, Function
 from invdyn.kernels.program import Block, Program, trace
@@ -182,6 +183,13 @@ def _program(model: BodyModel, algorithm: str, options: Sequence[str]) -> Progra
     q, v, a = Block("q", model.nq), Block("v", model.nv), Block("a", model.nv)
     n = len(model.bodies)
     name = f"{model.name}.{algorithm}"
+    if algorithm == "derivatives" and has_closed_form(model):
+
+        def matrices(q: Any, v: Any, a: Any) -> dict[str, Any]:
+            found = zip("qva", rnea_derivatives(model, q, v, a))
+            return {f"dtau/d{by}": [x for row in matrix for x in row] for by, matrix in found}
+
+        return trace(name, matrices, [q, v, a])
     if algorithm == "derivatives":
         return jacobian(_program(model, "rnea", ()), "tau", ("q", "v", "a"))
     if algorithm in ("rnea", "aba"):

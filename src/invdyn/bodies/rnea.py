@@ -78,7 +78,7 @@ def rnea(
         return on_parent, vadd(matvec(rotation, moment), cross(p, on_parent))
 
     if inertias is None:
-        matter = [_constant_matter(j) for j in regrouped(model)]
+        matter = [constant_matter(j) for j in regrouped(model)]
     else:
         matter = [second_moments(list(inertias[10 * i : 10 * i + 10])) for i in range(len(model.bodies))]
     world = at_rest(model, gravity)
@@ -205,7 +205,8 @@ def _at_rest_in_parent(body: Body) -> np.ndarray | None:
     return keep
 
 
-def _constant_matter(pseudo: np.ndarray) -> Matter:
+def constant_matter(pseudo: np.ndarray) -> Matter:
+    """A pseudo-inertia as floats."""
     return float(pseudo[3, 3]), [float(x) for x in pseudo[:3, 3]], [[float(x) for x in row] for row in pseudo[:3, :3]]
 
 
