@@ -12,6 +12,7 @@
 | `table.py` | `studies_table`: one row per system; `page.py` writes it as docs/studies/index.md |
 | `drawing.py` | figures without global state |
 | `deep_linear.py` | Saxe, McClelland, Ganguli, ICLR 2014; the claims and experiments beside it |
+| `grokking_li2.py` | Tian 2025; the claims and experiments beside it |
 | `diffusion_principles.py` | Lai et al. 2025; the claims and experiments beside it |
 """
 

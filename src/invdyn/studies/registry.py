@@ -13,6 +13,7 @@ __all__ = ["STUDIES", "load_study"]
 
 STUDIES: dict[str, str] = {
     "deep-linear": "invdyn.studies.deep_linear:STUDY",
+    "grokking-li2": "invdyn.studies.grokking_li2:STUDY",
     "diffusion-principles": "invdyn.studies.diffusion_principles:STUDY",
     "ravl": "invdyn.studies.ravl:STUDY",
     "dynlin-ucb": "invdyn.studies.dynlin_ucb:STUDY",
