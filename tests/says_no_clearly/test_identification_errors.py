@@ -362,6 +362,8 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
             ("--torque-signal", "tau.elbow"),
             "--torque-signal tau.elbow has 1 components without names, 2 coordinates moved (shoulder, elbow). Name",
         ),
+        (("--cutoff", "5", "0"), "--cutoff 0: expected Hz above zero, for example 5."),
+        (("--cutoff", "60"), "--cutoff: expected Hz below 45, for there are 100 samples/s. Lower it."),
         (("--frictions", "none"), "unknown option '--frictions'. Did you mean '--friction'"),
     ],
 )

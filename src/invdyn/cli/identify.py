@@ -16,6 +16,8 @@ from invdyn.cli.torques_motion import pairs
 from invdyn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from invdyn.bodies.model import BodyModel
@@ -76,11 +78,12 @@ class Identify:
     episode: int | None = None
     """Only this episode; all when not given."""
     smooth: Literal["rts", "butterworth", "spline", "savgol", "opensim", "none"] = "rts"
-    """Smoother of the positions; `rts` finds the cut-off by likelihood."""
-    cutoff: float | None = None
-    """Cut-off, Hz; found by the smoother when not given (butterworth, opensim: 6)."""
-    lag: float = 0.0
-    """Seconds by which torques were recorded late."""
+    """Smoother of the positions."""
+    cutoff: tuple[float, ...] = ()
+    """Cut-off, Hz. Of several, the one with the least torque error on blocks left out; when not given, of the
+    smoother's own choice, 2.5, 5, 10 and 20."""
+    lag: tuple[float, ...] = (0.0,)
+    """Seconds by which torques were recorded late; of several, the best likewise."""
     blocks: int = 10
     """Blocks of time for cross-validation and intervals."""
     level: float = 0.95
@@ -103,6 +106,7 @@ class Identify:
         from invdyn.forces.identification.body_regressor import check_joints
         from invdyn.forces.identification.identify import identify
         from invdyn.forces.identification.recordings import moving_coordinates
+        from invdyn.forces.identification.smoothing import choose_smoothing
         from invdyn.forces.identification.written import check_outputs, parameters_of, write_identified
         from invdyn.training.progress import progress
 
@@ -120,14 +124,27 @@ class Identify:
         measured = [m for path in self.motion for m in read_measured(model, path, asked)]
         tested = [m for path in self.test for m in read_measured(model, path, asked)]
         moving = moving_coordinates(model, measured[0].positions.recorded)
+        still = _still(model, measured[0])
+        share = (0.0 if self.test else 0.2) if self.held_out is None else self.held_out
         with progress(5, "identify", unit="stages") as bar:
-            bar.advance(0, "smoothing")
-            train, test = self._parts(model, moving, measured, tested)
-            still = _still(model, measured[0])
+            smoothing = choose_smoothing(
+                *(model, moving, still, measured, share),
+                cutoffs=self._cutoffs(),
+                lags=self.lag,
+                smoother=self.smooth,
+                settings=settings,
+                tell=lambda s: bar.advance(0, s),
+            )
+            how = {"smoother": self.smooth, "cutoff": smoothing.cutoff, "lag": smoothing.lag}
+            train, test = self._parts(model, moving, measured, tested, share, how)
             found = identify(model, moving, still, train, test, settings, tell=lambda s: bar.advance(1, s))
         self._remark(found)
         told = {"model": str(self.model), "motion": [str(p) for p in self.motion], "test": [str(p) for p in self.test]}
-        metadata = {**told, "settings": dataclasses.asdict(settings) | {"smooth": self.smooth, "lag": self.lag}}
+        metadata = {
+            **told,
+            "settings": dataclasses.asdict(settings),
+            "smoothing": {"smooth": self.smooth, **dataclasses.asdict(smoothing)},
+        }
         write_identified(found, self.out, metadata, overwrite=self.overwrite)
         result = {
             **metadata,
@@ -144,7 +161,13 @@ class Identify:
         return result
 
     def _parts(
-        self, model: BodyModel, moving: tuple[int, ...], measured: list[Measured], tested: list[Measured]
+        self,
+        model: BodyModel,
+        moving: tuple[int, ...],
+        measured: list[Measured],
+        tested: list[Measured],
+        share: float,
+        how: dict[str, Any],
     ) -> tuple[list[Recording], list[Recording]]:
         """Recordings to fit and to compare on."""
         from invdyn.forces.identification.recordings import moving_coordinates, recordings_of
@@ -155,11 +178,17 @@ class Identify:
                     f"{other.positions.origin}: other coordinates moved than in {measured[0].positions.origin}. "
                     "Identify recordings of the same joints together."
                 )
-        share = (0.0 if self.test else 0.2) if self.held_out is None else self.held_out
-        how = {"smoother": self.smooth, "cutoff": self.cutoff, "lag": self.lag}
-        parts = [recordings_of(model, moving, m, share, **how) for m in measured]  # type: ignore[arg-type]
-        unseen = [recordings_of(model, moving, m, 0.0, **how)[0] for m in tested]  # type: ignore[arg-type]
+        parts = [recordings_of(model, moving, m, share, **how) for m in measured]
+        unseen = [recordings_of(model, moving, m, 0.0, **how)[0] for m in tested]
         return [p[0] for p in parts], [p[1] for p in parts if p[1] is not None] + unseen
+
+    def _cutoffs(self) -> Sequence[float | None]:
+        from invdyn.forces.identification.smoothing import CUTOFFS
+
+        for cutoff in self.cutoff:
+            if not cutoff > 0:
+                raise ConfigError(f"--cutoff {cutoff:g}: expected Hz above zero, for example 5.")
+        return self.cutoff or ((None,) if self.smooth == "none" else CUTOFFS)
 
     def _settings(self) -> IdentifySettings:
         from invdyn.forces.identification.identify import IdentifySettings
@@ -217,7 +246,7 @@ class Identify:
         samples = result["samples"]
         print(
             f"{samples['fitted']} samples fitted, {samples['held out']} held out; {result['rank']} base parameters, "
-            f"condition {result['condition']:.3g}"
+            f"condition {result['condition']:.3g}; {_told(result['smoothing'])}"
         )
         part = "held out" if samples["held out"] else "fitted"
         rows = []
@@ -257,6 +286,14 @@ class Identify:
 
     def exit_code(self, result: Any) -> int:
         return 0
+
+
+def _told(smoothing: dict[str, Any]) -> str:
+    """How the motion was smoothed."""
+    cutoff = "its own cut-off" if smoothing["cutoff"] is None else f"{smoothing['cutoff']:g} Hz"
+    late = f", torque {smoothing['lag']:g} s late" if smoothing["lag"] else ""
+    chosen = " by blocks left out" if smoothing["scores"] else ""
+    return f"smoothed by {smoothing['smooth']} at {cutoff}{late}{chosen}"
 
 
 def _short(text: str) -> str:

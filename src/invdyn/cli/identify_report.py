@@ -88,18 +88,22 @@ def write_identify_report(path: Path, result: dict[str, Any], found: Identified)
         sections.append(Section("Friction and rotors", ["N m, N m s, kg m^2 (N, N s, kg)."], rows))
         if tried:
             sections.append(Section("Friction settings tried", ["On blocks left out of the fitted part."], tried))
+    smoothed = [{"setting": n, "nMSE of blocks left out": e} for n, e in result["smoothing"]["scores"].items()]
+    if smoothed:
+        text = "Too high a cut-off keeps noise in the acceleration, and inertias come out too small; torque tells."
+        sections.append(Section("Smoothing tried", [text], smoothed))
     replay = result["replay"]
     rows = [
         {"joint": name, "the recording moves by": replay["still"][j] if replay["still"] else None}
         | {f"{model} lands off by": off[j] for model, off in replay["rmse"].items()}
         for j, name in enumerate(found.estimate.joints)
     ]
-    text = [
+    told_replay = [
         f"The motion is integrated for {replay['horizon']:g} s from recorded states under the recorded torques.",
         "Open loop; RMS over the way, rad or m.",
         *(f"{name}: not replayed. {why}" for name, why in replay["failed"].items()),
     ]
-    sections.append(Section("Replayed forward", text, rows))
+    sections.append(Section("Replayed forward", told_replay, rows))
     lead = f"{', '.join(result['motion'])} through {result['model']}, by {result['method']}."
     foot = "Intervals hold noise of the torque, not errors of the model's lengths, axes or of the friction's form."
     write_report(path, "Parameters behind motion and torque", lead, sections, foot)

@@ -4,6 +4,7 @@
 |---|---|---|
 | `identify.py` | `identify`: recordings to parameters, beside the given model; joins the files below | |
 | `recordings.py` | torque columns matched and converted, motion smoothed in parts | |
+| `smoothing.py` | cut-off and lag chosen by the torque error of blocks left out | |
 | `equations.py` | `Equations`: a recording of any length, reduced to triangles | Golub and Van Loan, 5.2 |
 | `friction.py` | `Friction`: columns of what resists and of what the rotors add | Swevers et al. 2007 |
 | `base_parameters.py` | which combinations of the parameters torque can tell | Gautier 1991 |

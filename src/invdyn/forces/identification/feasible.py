@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from invdyn.errors import ConfigError, SignalError, require
 from invdyn.forces.identification.base_parameters import CUT
@@ -92,22 +92,48 @@ def fit_feasible(
         matrix, target = np.concatenate([matrix, pull]), np.append(target, pull[:, : equations.inertial] @ prior)
         upper = np.asarray(np.linalg.qr(np.concatenate([matrix, target[:, None]], axis=1), mode="r"))
         matrix, target = upper[:size, :size], upper[:size, size]
-    # Unknowns (x - start, r), r = matrix x - target as constraints: the quadratic form is the identity, nothing is
-    # squared. Counted from the unconstrained optimum, what is left to decide is of the size of constraints and prior;
-    # counted from zero it would vanish beside the torque itself, within the solver's tolerance.
-    start = np.linalg.lstsq(matrix, target, rcond=CUT)[0]
-    target = target - matrix @ start
-    rows = len(target)
-    wide = scipy.sparse.hstack([scipy.sparse.csc_matrix(matrix), -scipy.sparse.eye(rows)])
-    blocks, right, cones = [wide], [target], [clarabel.ZeroConeT(rows)]
+    best = np.linalg.lstsq(matrix, target, rcond=CUT)[0]
+    signed = np.flatnonzero(equations.positive)
+    real = consistent(torch.as_tensor(best[: equations.inertial].reshape(-1, 10)), least)
+    if bool(real.all()) and (best[signed] >= 0).all():
+        return Estimate.of(best, equations, "feasible")  # no constraint binds
+    status = ""
+    # Counted from the unconstrained optimum, what is left to decide is of the size of constraints and prior; counted
+    # from zero it would vanish beside the torque itself, within the solver's tolerance. Zero is the second try.
+    for start in (best, np.zeros(size)):
+        x, status = _solve(matrix, target - matrix @ start, start, signed, len(equations.bodies), least, clarabel)
+        if "Solved" in status:
+            x[signed] = np.maximum(x[signed], 0.0)  # the solver's own tolerance below zero
+            return Estimate.of(x, equations, "feasible")
+    raise SignalError(
+        f"identification: the semidefinite program ended as {status}. Fit with method='log-cholesky', or "
+        "check the units of motion and torque."
+    )
+
+
+def _solve(
+    matrix: Float[np.ndarray, "rows unknowns"],
+    target: Float[np.ndarray, " rows"],
+    start: Float[np.ndarray, " unknowns"],
+    signed: Int[np.ndarray, " signed"],
+    bodies: int,
+    least: float,
+    clarabel: Any,
+) -> tuple[Float[np.ndarray, " unknowns"], str]:
+    """x and the solver's word. Unknowns (x - start, r) with r = (matrix (x - start) - target) / scale as constraints:
+    the quadratic form is the identity, nothing is squared."""
+    rows, size = matrix.shape
+    scale = float(np.linalg.norm(target)) if not start.any() else 1.0
+    scale = scale or 1.0
+    wide = scipy.sparse.hstack([scipy.sparse.csc_matrix(matrix / scale), -scipy.sparse.eye(rows)])
+    blocks, right, cones = [wide], [target / scale], [clarabel.ZeroConeT(rows)]
     floor = np.array([least * float(i == k) for i, k in UPPER])
-    for b in range(len(equations.bodies)):
+    for b in range(bodies):
         part = np.zeros((10, size + rows))
         part[:, 10 * b : 10 * b + 10] = -TRIANGLE
         blocks.append(scipy.sparse.csc_matrix(part))
         right.append(TRIANGLE @ start[10 * b : 10 * b + 10] - floor)
         cones.append(clarabel.PSDTriangleConeT(4))
-    signed = np.flatnonzero(equations.positive)
     if len(signed):
         part = np.zeros((len(signed), size + rows))
         part[np.arange(len(signed)), signed] = -1.0
@@ -118,15 +144,8 @@ def fit_feasible(
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     problem = scipy.sparse.vstack(blocks).tocsc(), np.concatenate(right)
-    found: Any = clarabel.DefaultSolver(quadratic, np.zeros(size + rows), *problem, cones, settings).solve()
-    if "Solved" not in str(found.status):
-        raise SignalError(
-            f"identification: the semidefinite program ended as {found.status}. Fit with method='log-cholesky', or "
-            "check the units of motion and torque."
-        )
-    x = start + np.array(found.x[:size])
-    x[signed] = np.maximum(x[signed], 0.0)  # the solver's own tolerance below zero
-    return Estimate.of(x, equations, "feasible")
+    found = clarabel.DefaultSolver(quadratic, np.zeros(size + rows), *problem, cones, settings).solve()
+    return start + np.array(found.x[:size]), str(found.status)
 
 
 def _stack_triangle() -> Float[np.ndarray, "10 10"]:

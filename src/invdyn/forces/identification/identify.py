@@ -28,7 +28,17 @@ from invdyn.forces.identification.pseudo_inertia import consistent
 from invdyn.forces.identification.recordings import Recording
 from invdyn.forces.identification.replay import MotionReplay, replay_motion
 
-__all__ = ["TERMS", "Identified", "IdentifySettings", "Method", "Prediction", "given_estimate", "identify"]
+__all__ = [
+    "TERMS",
+    "Identified",
+    "IdentifySettings",
+    "Method",
+    "Prediction",
+    "equations_of",
+    "given_estimate",
+    "identify",
+    "without_springs",
+]
 
 Method = Literal["ols", "wls", "feasible", "log-cholesky"]
 TERMS = ("viscous", "coulomb", "stribeck", "rotor", "offset")
@@ -107,6 +117,7 @@ class Identified:
 
     Attributes:
         model: as given. moving: velocity numbers of the coordinates that moved, k of them.
+        regressor, equations: of these, and of the recordings that were fitted.
         estimate: parameters by the method asked for. base: the base parameters, their values by (weighted) least
             squares, and their covariance.
         given: the given model as an estimate; None where it weighs nothing.
@@ -123,6 +134,8 @@ class Identified:
 
     model: BodyModel
     moving: tuple[int, ...]
+    regressor: Regressor
+    equations: Equations
     estimate: Estimate
     base: LeastSquares
     given: Estimate | None
@@ -185,10 +198,10 @@ def identify(
     """
     settings = settings or IdentifySettings()
     regressor = moving_regressor(model, moving, still)
-    train, test = ([_without_springs(model, moving, r) for r in part] for part in (train, test))
+    train, test = ([without_springs(model, moving, r) for r in part] for part in (train, test))
     tell("friction")
     friction, scores = _choose_friction(model, moving, regressor, train, settings)
-    equations = _equations(model, moving, regressor, train, friction, settings)
+    equations = equations_of(model, moving, regressor, train, friction, settings)
     tell("base parameters")
     given = given_estimate(model, moving)
     prior = None
@@ -215,18 +228,18 @@ def identify(
     tell("replay")
     replays, failed = _replays(named, regressor, test or train, settings.horizon)
     return Identified(
-        *(model, tuple(moving), estimate, base, given, tuned, cross, tuple(train), tuple(test)),
+        *(model, tuple(moving), regressor, equations, estimate, base, given, tuned, cross, tuple(train), tuple(test)),
         *(fitted, held, replays, failed, scores, settings),
     )
 
 
-def _without_springs(model: BodyModel, moving: Sequence[int], recording: Recording) -> Recording:
+def without_springs(model: BodyModel, moving: Sequence[int], recording: Recording) -> Recording:
     """Torque less what the model's springs need: they are known and stay."""
     k, rest = (np.array([getattr(model.coordinates[i], n) for i in moving]) for n in ("stiffness", "rest"))
     return replace(recording, tau=recording.tau - k * (recording.q - rest)) if k.any() else recording
 
 
-def _equations(
+def equations_of(
     model: BodyModel,
     moving: Sequence[int],
     regressor: Regressor,
@@ -234,6 +247,7 @@ def _equations(
     friction: Friction,
     settings: IdentifySettings,
 ) -> Equations:
+    """Recordings reduced to blocks that are a gap apart."""
     each = max(1, -(-settings.blocks // len(recordings)))
     bodies = [b.name for b in model.bodies]
     joints = [model.coordinates[k].name for k in moving]
@@ -266,7 +280,7 @@ def _choose_friction(
     candidates = [settings.columns(w, s) for w in widths for s in rises]
     if len(candidates) == 1:
         return candidates[0], {}
-    made = {f: (lambda f=f: _equations(model, moving, regressor, recordings, f, settings)) for f in candidates}
+    made = {f: (lambda f=f: equations_of(model, moving, regressor, recordings, f, settings)) for f in candidates}
     best, scores = choose(made, lambda e: fit_least_squares(e, "ordinary").estimate)
     told = {
         f"sign smoothed over {w:g}, Stribeck {s:g} of the RMS velocity" if len(rises) > 1 else
