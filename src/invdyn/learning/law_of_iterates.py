@@ -173,8 +173,10 @@ def fit_passivity(
 ) -> PassivityFit:
     """lam and k of the passivity flow from a recorded path x(t).
 
-    Integrated twice, with g = grad f(x) (H x' is its derivative):
-        x(t) - x_0 = w t - lam I[x - x_0] - k I[g - g_0] - lam k I[I[g]],  w = v_0, I = integral from 0.
+    Integrated twice, with g = grad f(x) (H x' is its derivative), w = v_0 and I the integral from 0:
+
+        x(t) - x_0 = w t - lam I[x - x_0] - k I[g - g_0] - lam k I[I[g]]
+
     Integrals are those of cubic splines through the records, so noise is averaged rather than differentiated.
 
     Raises:
