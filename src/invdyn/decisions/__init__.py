@@ -7,6 +7,9 @@
 | `selection.py` | which steps count and how much, which episodes are held out | SS-ORL |
 | `cloning.py` | `fit_policy`: weighted behavioural cloning | VPT, IDP |
 | `comparison.py` | `compare_policies`: labelled only, inferred, oracle | SS-ORL, the two controls |
+| `chunk_config.py`, `chunk_policy.py` | `ChunkPolicy`: a diffusion policy over action chunks | arXiv 2303.04137 |
+| `chunk_training.py` | `fit_chunk_policy` | arXiv 2303.04137 |
+| `receding_horizon.py` | `RecedingHorizonRunner`: chunks in closed loop, from noise or the last | arXiv 2508.05396 |
 | `tabular_mdp.py` | `TabularMDP`: finite decision processes, solved exactly | Howard 1960; Ziebart 2010 |
 | `behaviour.py` | `Behaviour`: optimal, Boltzmann, maximum causal entropy | irl-misspec |
 | `identified_set.py` | `IdentifiedSet`: every reward that explains a policy; rules that pick one | arXiv 2203.07475 |

@@ -12,6 +12,7 @@ A model is any callable `net(x[batch, ...], t[batch], condition)` of the shape o
 | run.py | `Level`, `Run`: what a rule works with | |
 | samplers.py | `Sampler`: the one loop, with the `guide` hook | |
 | guidance.py | `ClassifierFree`, `ClassifierGuide`, `Measurement`, `Imputation`, `Chain` | Ho, Salimans 2022 |
+| real_time.py | real-time iteration from the last chunk; when it contracts | arXiv 2508.05396 |
 | flowmaps.py | `MeanFlowLoss`, `ShortcutLoss`, `ConsistencyLoss`, `TrajectoryLoss`; `jump` | see there |
 | oracles.py | `GaussianPrior`, `GaussianMixturePrior`: everything in closed form | Wang, Vastola 2023 |
 | operators.py | `Operator`: mask, block average, blur, matrix, phase retrieval | |

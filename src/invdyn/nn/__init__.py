@@ -9,6 +9,7 @@
 | heads.py | typed heads: raw outputs to a distribution, and their loss; `make_head` | SS-ORL, VPT |
 | encoders.py | `MLP`, `ConvEncoder` (keypoints, strided with spatial softmax, IMPALA), `MultiView` | IDP, VPT |
 | time_mlp.py | `TimeMLP`: a small net that knows the time it is asked at | |
+| unet1d.py | `ConditionalUnet1D`: a U-Net over the time of action chunks, with FiLM | Chi et al. 2023 |
 | temporal.py | masks pair, causal, noncausal; `MaskedTransformer` | Vaswani et al. 2017; Su et al. 2021 |
 | seed_axis.py | `SeedAxis`: independent nets on a leading axis | |
 | streams.py | `Streams`: random numbers for runs side by side, one generator per seed | |

@@ -15,6 +15,7 @@ STUDIES: dict[str, str] = {
     "deep-linear": "invdyn.studies.deep_linear:STUDY",
     "grokking-li2": "invdyn.studies.grokking_li2:STUDY",
     "diffusion-principles": "invdyn.studies.diffusion_principles:STUDY",
+    "rti-dp": "invdyn.studies.rti_dp:STUDY",
     "ravl": "invdyn.studies.ravl:STUDY",
     "dynlin-ucb": "invdyn.studies.dynlin_ucb:STUDY",
     "irl-misspec": "invdyn.studies.irl_misspec:STUDY",

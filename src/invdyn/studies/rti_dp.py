@@ -1,0 +1,79 @@
+"""Real-time iteration of diffusion policies (Duan, Yin, Kragic 2025, arXiv 2508.05396).
+
+The policy stands in decisions/chunk_policy.py, its closed loop in decisions/receding_horizon.py, the iteration and when
+it contracts in diffusion/real_time.py; the experiments in rti_dp_tasks.py, the claims in rti_dp_claims.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from invdyn.decisions.chunk_config import ChunkPolicyConfig
+from invdyn.studies.part import Part, run_parts
+from invdyn.studies.rti_dp_claims import CLAIMS
+from invdyn.studies.rti_dp_config import TASKS, RtiDpConfig
+from invdyn.studies.rti_dp_figure import draw
+from invdyn.studies.rti_dp_tasks import exact, task_part
+from invdyn.studies.study import Context, Outcome, Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STUDY", "RtiDp"]
+
+SCALES = {
+    "smoke": RtiDpConfig(parts=("exact",)),
+    "laptop": RtiDpConfig(),
+    "gpu": RtiDpConfig(steps=20_000, policy=ChunkPolicyConfig(net="unet", width=256)),
+}
+
+
+class RtiDp(Study[RtiDpConfig]):
+    """A trained diffusion policy in closed loop at three denoising steps a tick."""
+
+    slug = "rti-dp"
+    scales = SCALES
+    claims = CLAIMS
+
+    def run(self, config: RtiDpConfig, seeds: Sequence[int], context: Context) -> dict[int, Outcome]:
+        """Every task for every seed; then what claims say over tasks and seeds together."""
+        experiments: dict[str, Callable[[int, RtiDpConfig], Part]] = {
+            "exact": exact,
+            **{name: partial(task_part, name) for name in TASKS},
+        }
+        outcomes = run_parts(experiments, config.parts, config, seeds, context)
+        tasks = [name for name in config.parts if name in TASKS]
+        for outcome in outcomes.values():
+            m = outcome.metrics
+            for name in tasks:
+                m[f"{name}.behind"] = m[f"{name}.rti"] - m[f"{name}.dp100_8"]
+            if "point" in tasks:
+                before = m["point.switches.dp100_1"]
+                m["point.switching"] = m["point.switches.rti"] / before if before else float("nan")
+            if "pick" in tasks:
+                m["pick.scale_clip"] = m["pick.rti"] - m["pick.gripper.clip"]
+                m["pick.clip_none"] = m["pick.gripper.clip"] - m["pick.gripper.as_is"]
+                m["pick.gap"] = max(m["pick.scale_clip"], m["pick.clip_none"])
+        if tasks:
+            gains = [
+                np.mean([o.metrics[f"{name}.rti"] - o.metrics[f"{name}.ddim3_1"] for o in outcomes.values()])
+                for name in tasks
+            ]
+            for outcome in outcomes.values():  # one number of all seeds
+                outcome.metrics["tasks.ahead"] = sum(bool(g >= 0.10 - 1e-9) for g in gains)
+        return outcomes
+
+    def figure(self, config: RtiDpConfig, outcomes: Mapping[int, Outcome]) -> Figure:
+        """Success by plan and task, what is left of a guess, where it fits best."""
+        return draw(config, outcomes)
+
+    def parts(self, config: RtiDpConfig, seeds: Sequence[int]) -> int:
+        """Experiments times seeds."""
+        return len(config.parts) * len(seeds)
+
+
+STUDY = RtiDp()
