@@ -27,7 +27,6 @@ from invdyn.kernels.algebra import (
     transpose,
     vadd,
     vneg,
-    vsub,
     zeros,
 )
 from invdyn.kernels.scalar import Scalar, add, mul, neg, sub
@@ -216,7 +215,9 @@ def _pairs(
     by_q, by_v, by_a = matrices
     i, s = column.k, column.s
     mass, h, second = load.matter
-    push, twist = _inertia(mass, h, second, s)
+    trace = add(add(second[0][0], second[1][1]), second[2][2])
+    inertia = [[sub(trace if m == n else 0.0, second[m][n]) for n in range(3)] for m in range(3)]
+    push, twist = _inertia(mass, h, inertia, s)
     # rows of 2 B: s . 2 B u = 2 u . (G^T w + momentum x v), for rotations u alone
     row = scale(2.0, vadd(matvec(transpose(load.gyration), s.w), cross(load.momentum, s.v)))
 
@@ -224,10 +225,10 @@ def _pairs(
         return scale(2.0, cross(x.w, load.momentum)), scale(2.0, matvec(load.gyration, x.w))
 
     f1, n1 = coriolis(s)
-    f2, n2 = _inertia(mass, h, second, column.carried)
+    f2, n2 = _inertia(mass, h, inertia, column.carried)
     by_v_force, by_v_moment = vadd(f1, f2), vadd(n1, n2)
     f1, n1 = coriolis(column.rate)
-    f2, n2 = _inertia(mass, h, second, column.second)
+    f2, n2 = _inertia(mass, h, inertia, column.second)
     # s x* f: what turning the load does to the force it needs
     by_q_force = vadd(vadd(f1, f2), cross(s.w, load.force))
     by_q_moment = vadd(vadd(n1, n2), vadd(cross(s.w, load.moment), cross(s.v, load.force)))
@@ -245,11 +246,9 @@ def _pairs(
             by_q[j][at] = add(dot(other.s.w, by_q_moment), dot(other.s.v, by_q_force))
 
 
-def _inertia(mass: Scalar, h: Vector, second: Matrix, x: Twist) -> tuple[Vector, Vector]:
-    """Force and moment of an inertia on a motion: (m v + w x h, I w + h x v), with I = tr(S) - S."""
-    trace = add(add(second[0][0], second[1][1]), second[2][2])
-    turned = vsub(scale(trace, x.w), matvec(second, x.w))
-    return vadd(scale(mass, x.v), cross(x.w, h)), vadd(turned, cross(h, x.v))
+def _inertia(mass: Scalar, h: Vector, inertia: Matrix, x: Twist) -> tuple[Vector, Vector]:
+    """Force and moment of an inertia on a motion: (m v + w x h, I w + h x v)."""
+    return vadd(scale(mass, x.v), cross(x.w, h)), vadd(matvec(inertia, x.w), cross(h, x.v))
 
 
 def _turned_gravity(
