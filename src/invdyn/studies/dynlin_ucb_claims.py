@@ -71,7 +71,14 @@ CLAIMS = (
     ),
     Claim("6a", "final error of h, DynLin-UCB, both systems", "h_error.dyn", Threshold("<=", 0.01)),
     Claim("6b", "final error of h, Lin-UCB, both systems", "h_error.lin", Threshold(">=", 0.1)),
-    Claim("7a", "log-log slope of DynLin-UCB's regret, 5e4 to 1e6, real system", "slope.dyn", Threshold("<=", 0.8)),
+    Claim(
+        "7a",
+        "log-log slope of DynLin-UCB's regret, 5e4 to 1e6, real system",
+        "slope.dyn",
+        Threshold("<=", 0.8),
+        reason="the paper's beta is 45 at T = 1e6, 36 of it against transients; ruling out an arm 0.07 below the best takes "
+        "about (45/0.07)^2 = 4e5 holds, 1e7 rounds: the curve bends, but not within the horizon",
+    ),
     Claim("7b", "log-log slope of Lin-UCB's regret, 5e4 to 1e6, real system", "slope.lin", Threshold(">=", 0.95)),
     Claim(
         "8",
