@@ -91,6 +91,20 @@ def test_the_delta_method_agrees_with_monte_carlo(arm: BodyModel, hopper: BodyMo
     assert np.abs(ratio - 1).max() < 0.1
 
 
+def test_numbers_smoothed_a_few_at_a_time_are_the_same(arm: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    time, q, _, _ = swing(1.5)
+    noisy = q + 1e-3 * np.random.default_rng(1).normal(size=q.shape)
+    whole = smooth_positions(arm, recorded(time, noisy))
+    monkeypatch.setattr("invdyn.forces.torques_smoothing.AT_A_TIME", 1)
+    apart = smooth_positions(arm, recorded(time, noisy))
+    np.testing.assert_allclose(apart.a, whole.a, rtol=1e-9, atol=1e-9)
+    assert whole.covariance is not None
+    assert apart.covariance is not None
+    # Cross terms that pass through zero lose digits: variances tell.
+    variances = np.einsum("tkaa->tka", whole.covariance)
+    np.testing.assert_allclose(np.einsum("tkaa->tka", apart.covariance), variances, rtol=1e-6)
+
+
 def test_noise_that_goes_together_is_propagated_together(arm: BodyModel) -> None:
     """Angles that err against each other, as inverse kinematics makes them: the hand stays where its marker is."""
     time, q, v, a = swing(4.0)

@@ -134,7 +134,7 @@ def summary_of(found: Torques) -> dict[str, Any]:
                 "rms": float(np.sqrt((found.torque[:, k] ** 2).mean())),
                 "peak": float(np.abs(found.torque[:, k]).max()),
                 "std": None if found.std is None else float(np.sqrt((found.std[:, k] ** 2).mean())),
-                "noise_std": _known(motion.noise_std[k]),
+                "noise_std": _known(0.0 if motion.noise_std[k] < 1e-15 else motion.noise_std[k]),  # below rounding
                 "cutoff": _known(motion.cutoff[k]),
                 "landing": float(replay.landing[k]),
                 "landing_without_torques": float(replay.passive[k]),

@@ -18,6 +18,8 @@ from invdyn.forces.torques_columns import Positions, position_names
 
 __all__ = ["SmoothMotion", "Smoother", "follow_couplings", "smooth_positions"]
 
+AT_A_TIME = 200_000
+"""Recorded numbers smoothed at a time."""
 Smoother = Literal["rts", "butterworth", "spline", "savgol", "opensim", "none"]
 
 
@@ -94,11 +96,14 @@ def smooth_positions(
             cut[k] = np.nan if given is None else given
         else:
             chosen = settings | ({} if cutoff is None else {"cutoff": cutoff})
-            smoothed = smooth(time, values, method, **chosen)
-            q[:, i], v[:, k], a[:, k] = smoothed.position, smoothed.velocity, smoothed.acceleration
-            cut[k] = smoothed.cutoff
-            if smoothed.covariance is not None and smoothed.noise_std is not None:
-                covariance[:, k], noise[k] = smoothed.covariance, smoothed.noise_std
+            width = max(1, AT_A_TIME // steps)  # numbers are smoothed one by one anyway; long recordings take memory
+            for first in range(0, len(i), width):
+                here, to = i[first : first + width], k[first : first + width]
+                smoothed = smooth(time, values[:, first : first + width], method, **chosen)
+                q[:, here], v[:, to], a[:, to] = smoothed.position, smoothed.velocity, smoothed.acceleration
+                cut[to] = smoothed.cutoff
+                if smoothed.covariance is not None and smoothed.noise_std is not None:
+                    covariance[:, to], noise[to] = smoothed.covariance, smoothed.noise_std
     half = {} if cutoff is None else {"cutoff": cutoff}
     for body in model.bodies:
         joint = body.joint
