@@ -76,7 +76,7 @@ CLAIMS = (
         "log-log slope of DynLin-UCB's regret, 5e4 to 1e6, real system",
         "slope.dyn",
         Threshold("<=", 0.8),
-        reason="the paper's beta is 45 at T = 1e6, 36 of it against transients; ruling out an arm 0.07 below the best takes "
+        reason="the paper's beta is 45 at T = 1e6, 36 of it against transients; ruling out an arm 0.07 below takes "
         "about (45/0.07)^2 = 4e5 holds, 1e7 rounds: the curve bends, but not within the horizon",
     ),
     Claim("7b", "log-log slope of Lin-UCB's regret, 5e4 to 1e6, real system", "slope.lin", Threshold(">=", 0.95)),
