@@ -278,7 +278,7 @@ def test_state_stays_wide_and_clip_holds() -> None:
         return prior.denoised(x.double(), t.double(), PATH).to(x.dtype)
 
     x = torch.randn(40, 3, generator=generator(14))
-    grid = uniform_grid(PATH, 400, end=0.0)
+    grid = uniform_grid(PATH, 150, end=0.0)
     wide = Sampler(PATH, grid, Euler(), wide=True)(denoise, x)
     assert set(calls) == {torch.float32}
     assert wide.dtype == torch.float32
