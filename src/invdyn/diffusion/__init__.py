@@ -17,6 +17,7 @@ A model is any callable `net(x[batch, ...], t[batch], condition)` of the shape o
 | oracles.py | `GaussianPrior`, `GaussianMixturePrior`: everything in closed form | Wang, Vastola 2023 |
 | operators.py | `Operator`: mask, block average, blur, matrix, phase retrieval | |
 | variational.py | `RedDiff`: inverse problems by optimisation, no Jacobian of the net | Mardani et al. 2024 |
+| teleport.py | `Teleport`: the linear beginning in one step; `explained_share` | Wang, Vastola 2023 |
 | delta_oracle.py | `DeltaMixturePrior`: the data set itself, points or kernels | Wang, Vastola 2023 |
 | bridges.py | `gaussian_coupling` in closed form, `sinkhorn`: static Schrödinger bridges | Léonard 2014 |
 | bridges_drift.py | `simulate` an SDE; `fit_drift`: drifts from increments, random features or a process | SB-IRR |
@@ -44,6 +45,7 @@ from invdyn.diffusion.parameterize import Denoiser, denoised_to, to_denoised
 from invdyn.diffusion.path import PATHS, DiscretePath, EDMPath, LinearPath, Path, TrigPath, VPLinear, make_path
 from invdyn.diffusion.samplers import Sampler
 from invdyn.diffusion.steps import DDIM, DPMpp2M, DPMpp2S, Euler, Heun, Renoise, ReverseSDE
+from invdyn.diffusion.teleport import Teleport
 from invdyn.diffusion.variational import RedDiff
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "ReverseSDE",
     "Sampler",
     "ShortcutLoss",
+    "Teleport",
     "Times",
     "TrajectoryLoss",
     "TrigPath",
