@@ -14,6 +14,7 @@ __all__ = ["STUDIES", "load_study"]
 STUDIES: dict[str, str] = {
     "deep-linear": "invdyn.studies.deep_linear:STUDY",
     "grokking-li2": "invdyn.studies.grokking_li2:STUDY",
+    "nesterov-dynamics": "invdyn.studies.nesterov_dynamics:STUDY",
     "diffusion-principles": "invdyn.studies.diffusion_principles:STUDY",
     "rti-dp": "invdyn.studies.rti_dp:STUDY",
     "ravl": "invdyn.studies.ravl:STUDY",
