@@ -1,6 +1,6 @@
 """The claims of the nesterov-dynamics study: every line of the card's "Works when", with its thresholds.
 
-2c, 3c, 3d, 3e, 10e, 10f, 11a and 11b are ours: what the card leaves open, made the other way or measured beside it.
+2c, 3c, 3d, 3e, 4c, 10e, 10f, 11a and 11b are ours: what the card leaves open, made the other way or measured beside it.
 """
 
 from __future__ import annotations
