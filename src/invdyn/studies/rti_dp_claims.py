@@ -45,7 +45,7 @@ CLAIMS = (
         "4b",
         "tasks where RTI beats DDIM-3/1 by 10 points or more (over the seeds' mean)",
         "tasks.ahead",
-        Threshold(">=", 2),
+        Threshold(">=", 2.0),
         over="mean",
     ),
     Claim(
