@@ -24,6 +24,7 @@ from invdyn.forces.identification.pseudo_inertia import consistent, pseudo_inert
 
 __all__ = ["check_prior", "fit_feasible", "joint_weights"]
 
+UNIT_BALL = np.array([1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 2.0, 0.0, 0.0, 2.0])  # parameters whose pseudo-inertia is E
 UPPER = tuple((i, k) for k in range(4) for i in range(k + 1))  # column by column, as Clarabel stacks a triangle
 
 
@@ -103,12 +104,21 @@ def fit_feasible(
     for start in (best, np.zeros(size)):
         x, status = _solve(matrix, target - matrix @ start, start, signed, len(equations.bodies), least, clarabel)
         if "Solved" in status:
-            x[signed] = np.maximum(x[signed], 0.0)  # the solver's own tolerance below zero
+            x[signed] = np.maximum(x[signed], 0.0)  # the solver's own tolerance below zero, here and for the bodies
+            x[: equations.inertial] = _lifted(x[: equations.inertial], least)
             return Estimate.of(x, equations, "feasible")
     raise SignalError(
         f"identification: the semidefinite program ended as {status}. Fit with method='log-cholesky', or "
         "check the units of motion and torque."
     )
+
+
+def _lifted(inertial: Float[np.ndarray, " inertial"], least: float) -> Float[np.ndarray, " inertial"]:
+    """Bodies whose pseudo-inertia lies below the least eigenvalue by round-off, with as much of E added as it lacks."""
+    rows = inertial.reshape(-1, 10)
+    lowest = np.linalg.eigvalsh(pseudo_inertia(torch.as_tensor(rows)).numpy())[:, :1]
+    lacking = np.where(lowest < least, 2 * least - lowest, 0.0)
+    return np.asarray((rows + lacking * UNIT_BALL).reshape(-1))
 
 
 def _solve(
