@@ -1,7 +1,9 @@
 """`IdentifiedSet`: every reward that explains a policy under an assumed behaviour model, and rules that pick one.
 
 Closed form (Skalse et al., arXiv 2203.07475): maximum causal entropy explains pi by
+
     R = alpha log pi(a|s) + V(s) - gamma E[V(S')],   V arbitrary,
+
 Boltzmann by the same with beta^-1 (log pi - max_a log pi) in place of the first term, each plus any redistribution
 over next states. Optimal behaviour leaves a cone of inequalities, from which `max_margin` picks by linear programming
 (Ng and Russell, ICML 2000).
