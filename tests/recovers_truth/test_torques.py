@@ -259,6 +259,16 @@ def test_held_and_missing_positions(arm: BodyModel) -> None:
     assert np.abs(found.motion.q[100:110, 0] - q[100:110, 0]).max() < 1e-3  # bridged
 
 
+def test_a_held_position_is_held_whatever_was_recorded_of_it(arm: BodyModel) -> None:
+    time, q, _, _ = swing()
+    columns = Columns(("shoulder", "elbow"), time, q, ("rad", "rad"), ("rad", "rad"), "test")
+    positions = match_positions(arm, columns, hold={"elbow": 0.4})
+    assert positions.recorded == (True, False)
+    assert positions.unused == ("elbow",)
+    assert (positions.q[:, 1] == 0.4).all()
+    assert np.array_equal(positions.q[:, 0], q[:, 0])
+
+
 def test_a_six_joint_arm_has_no_root_and_a_free_body_has(arm: BodyModel, hopper: BodyModel) -> None:
     assert find_root(arm) is None
     root = find_root(hopper)

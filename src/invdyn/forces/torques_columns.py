@@ -168,7 +168,7 @@ def match_positions(
 
     Args:
         named: position number (see `position_names`) -> its column, where names differ.
-        hold: position number -> value (rad or m) of those that were not recorded.
+        hold: position number -> value (rad or m) of those that were not recorded, or whose column is not to be used.
         units, lengths: `deg` or `rad`; `m`, `cm` or `mm`: of columns whose file does not say it.
 
     Raises:
@@ -190,16 +190,16 @@ def match_positions(
     lacking: list[str] = []
     for i, (name, kind) in enumerate(zip(names, kinds)):
         column = named.get(name, name)
-        if column in columns.names:
+        if column in columns.names and name not in hold:
             used.add(column)
         if i in model.couplings:
             continue
-        if column in columns.names:
+        if name in hold:  # whatever was recorded of it
+            q[:, i] = hold[name]
+        elif column in columns.names:
             at = columns.names.index(column)
             q[:, i] = columns.values[:, at] * _factor(columns, at, kind, units, lengths)
             recorded[i] = True
-        elif name in hold:
-            q[:, i] = hold[name]
         else:
             lacking.append(name)
     if lacking:
