@@ -114,6 +114,24 @@ def test_smoke_judges_only_smoke_claims(toy: Toy) -> None:
     assert [c.id for c in run_study("deep-linear", "smoke", (0,)).claims] == ["1"]
 
 
+def test_claims_on_real_data_are_skipped_with_a_reason_where_it_is_missing(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gulf = dataclasses.replace(Toy.claims[0], id="r", needs="gulf")
+    monkeypatch.setattr(Toy, "claims", (*Toy.claims, gulf))
+    plain = run_study("deep-linear", "laptop", (0,))
+    assert [c.id for c in plain.claims] == ["1", "2", "3"]
+    told = {"id": "r", "statement": gulf.statement}
+    why = "needs the recordings gulf: pass the folder that holds them as --data DIR"
+    assert plain.summary()["skipped"] == plain.record()["skipped"] == [told | {"reason": why}]
+    empty = run_study("deep-linear", "laptop", (0,), data=tmp_path)
+    assert empty.record()["skipped"][0]["reason"] == f"no folder gulf in {tmp_path.name}"
+    (tmp_path / "gulf").mkdir()
+    given = run_study("deep-linear", "laptop", (0,), data=tmp_path)
+    assert [c.id for c in given.claims] == ["1", "2", "3", "r"]
+    assert "skipped" not in given.record()
+
+
 def test_finished_parts_are_not_computed_again(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "_write", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):

@@ -128,6 +128,8 @@ class StudyCommand:
             for c in study["claims"]:
                 if c.get("reason"):
                     print(f"claim {c['id']} fails: {c['reason']}")
+            for c in study.get("skipped", ()):
+                print(f"claim {c['id']} skipped: {c['reason']}")
             held = sum(c["passed"] for c in study["claims"])
             print(f"{held} of {len(rows)} claims hold; {study['seconds']:.0f} s, {study['peak_memory_mb']:.0f} MB")
         if self.out is not None:

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from invdyn.errors import ConfigError
@@ -103,6 +104,16 @@ class Claim:
     """Judged at scale smoke too (exactness, and that learning starts)."""
     reason: str = ""
     """Why it fails where we know it does; shown with a failed verdict only."""
+    needs: str = ""
+    """Folder of real data, inside what `--data` names, without which it is skipped; the results say so."""
+
+    def skipped(self, data: Path | None) -> str:
+        """Why it cannot be judged with this data folder; empty when it can."""
+        if not self.needs or (data is not None and (data / self.needs).is_dir()):
+            return ""
+        if data is None:
+            return f"needs the recordings {self.needs}: pass the folder that holds them as --data DIR"
+        return f"no folder {self.needs} in {data.name}"
 
     def judge(self, metrics: Mapping[int, Mapping[str, Any]]) -> Verdict:
         """The verdict over seeds -> metrics.

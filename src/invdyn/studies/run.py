@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invdyn.errors import ConfigError, unknown_name
-from invdyn.studies.claim import Verdict
+from invdyn.studies.claim import Claim, Verdict
 from invdyn.studies.provenance import commit, host, source_hash, versions
 from invdyn.studies.registry import load_study
 from invdyn.studies.study import SCALES, Context, Outcome
@@ -48,6 +48,8 @@ class StudyResult:
     host: dict[str, Any]
     folder: Path | None = None
     """Where the results were written."""
+    skipped: tuple[tuple[Claim, str], ...] = ()
+    """Claims on real data that was not given, each with the reason."""
 
     @property
     def passed(self) -> bool:
@@ -61,9 +63,14 @@ class StudyResult:
             "scale": self.scale,
             "seeds": list(self.seeds),
             "claims": [claim.to_json() for claim in self.claims],
+            **self._skipped(),
             "seconds": round(self.seconds, 3),
             "peak_memory_mb": round(self.peak_memory_mb, 1),
         }
+
+    def _skipped(self) -> dict[str, Any]:
+        rows = [{"id": claim.id, "statement": claim.statement, "reason": why} for claim, why in self.skipped]
+        return {"skipped": rows} if rows else {}
 
     def record(self) -> dict[str, Any]:
         """What stands in results/<slug>/<scale>.json."""
@@ -73,6 +80,7 @@ class StudyResult:
             "seeds": list(self.seeds),
             "config": self.config,
             "claims": [claim.to_json() for claim in self.claims],
+            **self._skipped(),
             "metrics": {str(seed): _finite(values) for seed, values in self.metrics.items()},
             "seconds": round(self.seconds, 3),
             "peak_memory_mb": round(self.peak_memory_mb, 1),
@@ -158,6 +166,8 @@ def run_study(
         raise ConfigError(f"--data {data}: no such folder. Pass the folder that holds the data.")
     config = study.scales[scale]
     claims = [claim for claim in study.claims if claim.smoke or scale != "smoke"]
+    skipped = tuple((claim, why) for claim in claims if (why := claim.skipped(data)))
+    claims = [claim for claim in claims if not claim.skipped(data)]
 
     work = None if out is None else _work_folder(Path(out) / slug, scale, config, data, weights, device)
     provenance = commit()
@@ -181,6 +191,7 @@ def run_study(
         commit=provenance,
         host=host(device),
         folder=None if out is None else Path(out) / slug,
+        skipped=skipped,
     )
     if out is not None:
         _write(Path(out) / slug, scale, result, study.figure(config, _ordered(outcomes, seeds)))
