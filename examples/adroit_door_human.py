@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -23,6 +22,7 @@ from invdyn.actions.calibrated import fit_calibrated
 from invdyn.actions.fit import default_trainer
 from invdyn.actions.scoring import score_labels
 from invdyn.cli.output import note, table
+from invdyn.cli.script import script
 from invdyn.episodes import open_dataset
 from invdyn.episodes.views import hide
 from invdyn.verify import OneStep, RefineConfig, ReplayResult, calibrate_refined, replay
@@ -146,4 +146,4 @@ def figure(replays: dict[str, ReplayResult], fps: float) -> Figure:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script(main, Args)

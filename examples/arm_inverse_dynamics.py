@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from arm_recordings import ARMS, REFERENCE, Arm
 from arm_tables import draw, markdown
 
 from invdyn.cli.output import note, table
+from invdyn.cli.script import script
 from invdyn.forces.learned.ensemble import EnsembleConfig, default_trainer
 from invdyn.forces.learned.gaussian_process import ArmGP, ArmGPConfig, fit_gp
 from invdyn.forces.learned.intervals import calibrate_torques, leave_out
@@ -203,4 +203,4 @@ def main(args: Args) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script(main, Args)

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from invdyn.bodies.files import load_model
 from invdyn.bodies.model import BodyModel
 from invdyn.cli.output import note, table
+from invdyn.cli.script import script
 from invdyn.forces.identification.body_regressor import moving_regressor
 from invdyn.forces.identification.equations import collect
 from invdyn.forces.identification.estimate import Estimate
@@ -319,4 +319,4 @@ def figure(arms: dict[str, Any]) -> Figure:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script(main, Args)

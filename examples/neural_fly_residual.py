@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from arm_tables import grid
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -29,6 +28,7 @@ from neural_fly_flights import PERIOD, Flight, flights
 from torch import Tensor, nn
 
 from invdyn.cli.output import note, table
+from invdyn.cli.script import script
 from invdyn.nn.encoders import MLP
 from invdyn.nn.seed_axis import SeedAxis
 from invdyn.studies.provenance import commit, host, versions
@@ -272,4 +272,4 @@ def draw(every: list[Flight], found: dict[str, dict[str, list[np.ndarray]]], row
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script(main, Args)

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from invdyn.cli.output import note, table
+from invdyn.cli.script import script
 from invdyn.decisions.behaviour import Behaviour
 from invdyn.decisions.identified_set import IdentifiedSet, reward_space
 from invdyn.decisions.sensitivity import Sensitivity, by_rule, count_policy, sensitivity
@@ -249,4 +249,4 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script(main, Args)

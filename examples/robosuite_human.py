@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -24,6 +23,7 @@ from invdyn.actions.calibrated import fit_calibrated
 from invdyn.actions.fit import default_trainer
 from invdyn.actions.scoring import LabelScore, score_labels
 from invdyn.cli.output import note, table
+from invdyn.cli.script import script
 from invdyn.episodes import Dataset, Episode, Signal, open_dataset
 from invdyn.episodes.views import hide
 
@@ -113,4 +113,4 @@ def figure(scores: dict[str, LabelScore]) -> Figure:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script(main, Args)

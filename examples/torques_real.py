@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from invdyn.cli.output import note, table
+from invdyn.cli.script import script
 from invdyn.episodes import open_dataset
 from invdyn.episodes.formats.atomic import appearing
 from invdyn.episodes.formats.opensim_tables import read_table
@@ -268,4 +268,4 @@ def draw(rows: dict[str, dict[str, Any]]) -> Figure:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(tyro.cli(Args))
+    script(main, Args)

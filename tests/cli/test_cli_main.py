@@ -65,6 +65,15 @@ def test_every_command_has_help(invdyn: Run, name: str) -> None:
     assert "--json" in ran.out
 
 
+def test_a_reader_who_has_gone_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    for words in (["--help"], ["convert", "--help"]):
+        done = subprocess.run([sys.executable, "-m", "invdyn", *words], stdout=write, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+    os.close(write)
+
+
 def test_a_second_way_in(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "invdyn", "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, f"invdyn {package.__version__}\n")

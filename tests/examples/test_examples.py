@@ -26,6 +26,17 @@ def run(script: str, data: Path, out: Path, *options: str) -> dict[str, dict[str
     return {next(iter(row.values())): row for row in rows}
 
 
+@pytest.mark.parametrize("script", ["torques_real.py", "identify_arms.py", "pusht_human.py", "reward_sensitivity.py"])
+def test_missing_recordings_are_told_in_one_sentence(script: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / script), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    *_, line = done.stderr.strip().splitlines()
+    assert line.startswith(f"{script}: ")
+    assert str(tmp_path / "none") in line
+    assert "Traceback" not in done.stderr
+
+
 def test_push_t(shared_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("gym_pusht", reason="needs the extra 'worlds'")
     rows = run("pusht_human.py", shared_data / "pusht_human", tmp_path / "out")

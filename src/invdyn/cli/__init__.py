@@ -15,5 +15,6 @@
 | `bench` | our speed against a peer in the same run |
 
 What they share: `main.py` finds the command and ends it, `parsing.py` reads its options, `options.py` opens recordings
-and claims outputs, `selection.py` numbers episodes, `output.py` prints, `figures.py` and `report.py` make the reports.
+and claims outputs, `selection.py` numbers episodes, `output.py` prints, `script.py` makes
+commands of the examples, `figures.py` and `report.py` make the reports.
 """

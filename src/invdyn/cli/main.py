@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from invdyn import __version__
 from invdyn.errors import InvdynError
 
-__all__ = ["COMMANDS", "Command", "main"]
+__all__ = ["COMMANDS", "Command", "main", "told"]
 
 # name -> (module, class, one line). Modules are imported only when their command runs: `--help` stays quick.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -112,9 +112,30 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def told(error: InvdynError | OSError, name: str) -> int:
+    """What a user can mend, in one sentence on stderr, and the exit code 2; other errors of the system are raised."""
+    mendable = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+    if isinstance(error, InvdynError):
+        print(f"{name}: {error}", file=sys.stderr)
+    elif isinstance(error, mendable) and error.filename is not None:
+        print(f"{name}: {error.filename}: {error.strerror}. Check the path.", file=sys.stderr)
+    else:
+        raise error
+    return 2
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 a check failed, 2 bad input."""
-    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read has gone: `invdyn ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def _run(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help", "help"):
         print(_usage())
         return 0 if args else 2
@@ -147,20 +168,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             result = command.run()
             command.show(result)
         return command.exit_code(result)
-    except InvdynError as error:
-        print(f"invdyn {name}: {error}", file=sys.stderr)
-        return 2
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        if error.filename is None:
-            raise
-        print(f"invdyn {name}: {error.filename}: {error.strerror}. Check the path.", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+    except (InvdynError, OSError) as error:
+        return told(error, f"invdyn {name}")
     except KeyboardInterrupt:
-        told = "The same command continues where it stopped." if getattr(command, "resumes", False) else ""
-        print(f"\ninvdyn {name}: interrupted. {told}".rstrip(), file=sys.stderr)
+        again = "The same command continues where it stopped." if getattr(command, "resumes", False) else ""
+        print(f"\ninvdyn {name}: interrupted. {again}".rstrip(), file=sys.stderr)
         return 130
 
 
