@@ -65,8 +65,7 @@ def test_mass_matrix_is_theirs_and_positive(name: str) -> None:
 def test_regressor(name: str) -> None:
     p = known(name)
     q, ours, v, a = p.states(N, seed=2)
-    eager = Dynamics(p.ours, "eager")  # compiling takes half a minute for the largest
-    y = eager.regressor(ours, columns(v), columns(a))
+    y = p.dynamics.regressor(ours, columns(v), columns(a))
     near(y, [pin.computeJointTorqueRegressor(p.theirs, p.data, q[i], v[i], a[i]).copy() for i in range(N)])
     tau = p.dynamics.rnea(ours, columns(v), columns(a))
     again = torch.einsum("vpb,p->vb", y, torch.from_numpy(p.ours.parameters))
@@ -113,7 +112,7 @@ def test_energy_and_momentum(name: str) -> None:
 def test_derivatives_of_inverse_dynamics(name: str) -> None:
     p = known(name)
     q, ours, v, a = p.states(N, seed=5)
-    found = Dynamics(p.ours, "eager").force_derivatives(ours, columns(v), columns(a))
+    found = p.dynamics.force_derivatives(ours, columns(v), columns(a))
     dq, dv, da = [], [], []
     for i in range(N):
         x = pin.computeRNEADerivatives(p.theirs, p.data, q[i], v[i], a[i])
@@ -131,8 +130,7 @@ def test_derivatives_of_inverse_dynamics(name: str) -> None:
 def test_compiled_is_eager(name: str) -> None:
     p = known(name)
     _, ours, v, a = p.states(N, seed=8)
-    eager = Dynamics(p.ours, "eager")
-    native = Dynamics(p.ours, "compiled")
+    eager, native = p.dynamics, Dynamics(p.ours, "compiled")
     state = (ours, columns(v), columns(a))
     for got, want in (
         (native.rnea(*state), eager.rnea(*state)),
@@ -144,11 +142,13 @@ def test_compiled_is_eager(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ur5", "g1"])
-def test_single_precision(name: str) -> None:
+def test_native_code_in_both_precisions(name: str) -> None:
     p = known(name)
-    _, ours, v, a = p.states(N, seed=6)
-    exact = p.dynamics.rnea(ours, columns(v), columns(a))
-    single = p.dynamics.rnea(ours.float(), columns(v).float(), columns(a).float())
+    q, ours, v, a = p.states(N, seed=6)
+    native = Dynamics(p.ours, "compiled")
+    exact = native.rnea(ours, columns(v), columns(a))
+    near(exact, [pin.rnea(p.theirs, p.data, q[i], v[i], a[i]).copy() for i in range(N)])
+    single = native.rnea(ours.float(), columns(v).float(), columns(a).float())
     assert single.dtype == torch.float32
     assert (single - exact).abs().max() <= 1e-5 * exact.abs().max()
 
