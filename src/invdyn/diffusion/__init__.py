@@ -17,7 +17,9 @@ A model is any callable `net(x[batch, ...], t[batch], condition)` of the shape o
 | oracles.py | `GaussianPrior`, `GaussianMixturePrior`: everything in closed form | Wang, Vastola 2023 |
 | operators.py | `Operator`: mask, block average, blur, matrix, phase retrieval | |
 | variational.py | `RedDiff`: inverse problems by optimisation, no Jacobian of the net | Mardani et al. 2024 |
-| teleport.py | `Teleport`: the linear beginning in one step; `explained_share` | Wang, Vastola 2023 |
+| teleport.py | `Teleport`: the linear beginning in one step, by skipping or a new grid | Wang, Vastola 2023 |
+| moments.py | `Moments` of a stream; `gaussian_of` data; `ClassGaussians` | Wang, Vastola 2023 |
+| outline.py | `explained_share`, `emergence`, `sensitivity`: how linear a model is | Wang, Vastola 2023 |
 | delta_oracle.py | `DeltaMixturePrior`: the data set itself, points or kernels | Wang, Vastola 2023 |
 | bridges.py | `gaussian_coupling` in closed form, `sinkhorn`: static Schrödinger bridges | Léonard 2014 |
 | bridges_drift.py | `simulate` an SDE; `fit_drift`: drifts from increments, random features or a process | SB-IRR |
@@ -39,8 +41,10 @@ from invdyn.diffusion.flowmaps import (
 from invdyn.diffusion.grids import edm_grid, level_grid, levels, log_ratio_grid, uniform_grid
 from invdyn.diffusion.guidance import Chain, ClassifierFree, ClassifierGuide, Imputation, Measurement
 from invdyn.diffusion.losses import DenoisingLoss, Times, drop_condition, elbo_step, loss_weight
+from invdyn.diffusion.moments import ClassGaussians, Moments, gaussian_of
 from invdyn.diffusion.operators import Operator
 from invdyn.diffusion.oracles import GaussianMixturePrior, GaussianPrior, Posterior, Prior
+from invdyn.diffusion.outline import explained_share
 from invdyn.diffusion.parameterize import Denoiser, denoised_to, to_denoised
 from invdyn.diffusion.path import PATHS, DiscretePath, EDMPath, LinearPath, Path, TrigPath, VPLinear, make_path
 from invdyn.diffusion.samplers import Sampler
@@ -52,6 +56,7 @@ __all__ = [
     "DDIM",
     "PATHS",
     "Chain",
+    "ClassGaussians",
     "ClassifierFree",
     "ClassifierGuide",
     "ConsistencyLoss",
@@ -70,6 +75,7 @@ __all__ = [
     "LinearPath",
     "MeanFlowLoss",
     "Measurement",
+    "Moments",
     "Operator",
     "Path",
     "Posterior",
@@ -88,6 +94,8 @@ __all__ = [
     "drop_condition",
     "edm_grid",
     "elbo_step",
+    "explained_share",
+    "gaussian_of",
     "jump",
     "level_grid",
     "levels",

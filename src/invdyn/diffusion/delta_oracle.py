@@ -32,32 +32,39 @@ class DeltaMixturePrior(Prior):
             raise ConfigError(f"delta mixture: bandwidth is {bandwidth}, expected 0 or more.")
         self.points, self.bandwidth = points.flatten(1), bandwidth
         self.dim = self.points.shape[1]
+        self._table = torch.cat([self.points, self.points.square().sum(1, keepdim=True)], 1).mT
 
     def sample(self, size: int, generator: torch.Generator) -> Float[Tensor, "batch dim"]:
         chosen = torch.randint(len(self.points), (size,), generator=generator, device=generator.device)
         x = self.points[chosen.to(self.points.device)]
         return x + self.bandwidth * standard_normal(x, generator)
 
-    def _logs(self, x: Tensor, t: Tensor, path: Path) -> tuple[Tensor, Tensor, Tensor]:
+    def _spread(self, t: Tensor, path: Path) -> tuple[Tensor, Tensor]:
         alpha, sigma = path.alpha(t)[:, None], path.sigma(t)[:, None]
-        spread = alpha.square() * self.bandwidth**2 + sigma.square()
-        # |x - alpha x_i|^2 by one product of matrices; distances of points need no more digits than softmax keeps.
-        square = x.square().sum(1, keepdim=True) - 2 * alpha * (x @ self.points.mT)
-        square = square + alpha.square() * self.points.square().sum(1)
-        return alpha, spread, -square.clamp_min(0.0) / (2 * spread)
+        return alpha, alpha.square() * self.bandwidth**2 + sigma.square()
+
+    def _point(self, x: Tensor, alpha: Tensor, spread: Tensor) -> Tensor:
+        """E[the point | x_t = x]. |x|^2 is the same for every point and falls out: one product of matrices is left."""
+        logs = torch.cat([x * (alpha / spread), alpha.square() / (-2 * spread)], 1) @ self._table
+        return torch.softmax(logs, 1) @ self.points
 
     def log_prob(
         self, x: Float[Tensor, "batch *event"], t: Float[Tensor, " batch"], path: Path
     ) -> Float[Tensor, " batch"]:
-        _, spread, logs = self._logs(self._flat(x), t, path)
-        return torch.logsumexp(logs, 1) - math.log(len(self.points)) - self.dim / 2 * (2 * math.pi * spread[:, 0]).log()
+        flat = self._flat(x)
+        alpha, spread = self._spread(t, path)
+        # |x - alpha x_i|^2 by one product of matrices; distances of points need no more digits than softmax keeps.
+        square = flat.square().sum(1, keepdim=True) - 2 * alpha * (flat @ self.points.mT)
+        square = square + alpha.square() * self._table[-1]
+        logs = torch.logsumexp(-square.clamp_min(0.0) / (2 * spread), 1)
+        return logs - math.log(len(self.points)) - self.dim / 2 * (2 * math.pi * spread[:, 0]).log()
 
     def denoised(
         self, x: Float[Tensor, "batch *event"], t: Float[Tensor, " batch"], path: Path
     ) -> Float[Tensor, "batch *event"]:
         flat = self._flat(x)
-        alpha, spread, logs = self._logs(flat, t, path)
-        point = torch.softmax(logs, 1) @ self.points
+        alpha, spread = self._spread(t, path)
+        point = self._point(flat, alpha, spread)
         gain = alpha * self.bandwidth**2 / spread
         return (point + gain * (flat - alpha * point)).reshape(x.shape)
 
@@ -65,5 +72,5 @@ class DeltaMixturePrior(Prior):
         self, x: Float[Tensor, "batch *event"], t: Float[Tensor, " batch"], path: Path
     ) -> Float[Tensor, "batch *event"]:
         flat = self._flat(x)
-        alpha, spread, logs = self._logs(flat, t, path)
-        return ((alpha * (torch.softmax(logs, 1) @ self.points) - flat) / spread).reshape(x.shape)
+        alpha, spread = self._spread(t, path)
+        return ((alpha * self._point(flat, alpha, spread) - flat) / spread).reshape(x.shape)

@@ -1,8 +1,9 @@
-"""The linear beginning of sampling, taken in one step, and how far a model is from linear.
+"""The linear beginning of sampling, taken in one step.
 
 Wang, Vastola 2023 (arXiv 2303.02490): at high and medium noise a learned score is nearly that of the Gaussian with the
-data's mean and covariance, whose probability flow is a closed form, one factor for every principal component. Large
-components settle first: the outline before the details. `Teleport` starts the ordinary loop from that closed form.
+data's mean and covariance, whose probability flow is a closed form, one factor for every principal component.
+`Teleport` starts the ordinary loop from that closed form. How far a model is from it: outline.py; the Gaussian of a
+data set: moments.py.
 """
 
 from __future__ import annotations
@@ -10,58 +11,38 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from invdyn.diffusion.grids import edm_grid
 from invdyn.diffusion.oracles import GaussianPrior
-from invdyn.diffusion.parameterize import Denoise, denoised_to
+from invdyn.diffusion.outline import explained_share
+from invdyn.diffusion.parameterize import Denoise
 from invdyn.diffusion.path import Path
 from invdyn.diffusion.samplers import Sampler
-from invdyn.errors import ConfigError, SignalError
-from invdyn.nn.gaussians import standard_normal
+from invdyn.errors import ConfigError
 
-__all__ = ["Teleport", "emergence_ratio", "explained_share", "gaussian_of", "skip_time"]
+__all__ = ["LEAST", "HasFlow", "Teleport", "skip_time"]
 
-
-def gaussian_of(data: Float[Tensor, "batch *event"], rank: int | None = None) -> GaussianPrior:
-    """The Gaussian with the data's mean and covariance; with a rank, its largest components and nothing beside them.
-
-    Raises:
-        SignalError: fewer than two samples, or a rank above the number of components.
-    """
-    flat = data.flatten(1)
-    size, dim = flat.shape
-    if size < 2 or (rank is not None and not 1 <= rank <= dim):
-        raise SignalError(
-            f"gaussian: {size} samples of {dim} components, rank {rank}; expected 2 samples, rank <= {dim}."
-        )
-    away = flat - flat.mean(0)
-    spectrum, axes = torch.linalg.eigh(away.mT @ away / (size - 1))
-    keep = dim if rank is None else rank
-    return GaussianPrior(flat.mean(0), basis=axes[:, dim - keep :], variances=spectrum[dim - keep :].clamp_min(0.0))
+LEAST = 0.995
+"""Explained share from which on the beginning counts as linear (the card's; the paper skips 20 to 30 %)."""
 
 
-def explained_share(
-    denoise: Denoise,
-    prior: GaussianPrior,
-    data: Float[Tensor, "batch *event"],
-    t: float,
-    path: Path,
-    generator: torch.Generator,
-) -> float:
-    """1 - E|s - s_G|^2 / E|s|^2 on data noised to time t: the share of a model's score that the Gaussian explains."""
-    when = data.new_full((len(data),), t)
-    x = path.corrupt(data, standard_normal(data, generator), when)
-    with torch.no_grad():
-        score = denoised_to("score", denoise(x, when), x, when, path)
-        miss = score - prior.score(x, when, path)
-    return float(1 - miss.square().sum() / score.square().sum())
+@runtime_checkable
+class HasFlow(Protocol):
+    """What knows where its flow leads: a `GaussianPrior`, or the Gaussians of a batch's classes."""
+
+    def flow_map(
+        self, x: Float[Tensor, "batch *event"], t: Float[Tensor, " batch"], r: Float[Tensor, " batch"], path: Path
+    ) -> Float[Tensor, "batch *event"]:
+        """Where the flow takes x from t to r."""
 
 
-def skip_time(share: Callable[[float], float], times: Sequence[float], least: float = 0.995) -> float:
-    """The last of falling times down to which the explained share has stayed at `least` or above (the card's 0.995).
+def skip_time(share: Callable[[float], float], times: Sequence[float], least: float = LEAST) -> float:
+    """The last of falling times down to which the explained share has stayed at `least` or above.
 
     Raises:
         ConfigError: the share is below it at the first time already: there is no linear beginning to skip.
@@ -78,42 +59,95 @@ def skip_time(share: Callable[[float], float], times: Sequence[float], least: fl
     return found
 
 
-def emergence_ratio(variance: float, sigma: float) -> float:
-    """How far D's component of this variance has come at noise sigma, of its final value: sqrt(l / (l + sigma^2)), EDM.
-
-    >>> round(emergence_ratio(2.0, 6.0**0.5), 12)
-    0.5
-    """
-    return math.sqrt(variance / (variance + sigma**2))
-
-
 @dataclass(frozen=True)
 class Teleport:
-    """A sampler whose first steps are replaced by the Gaussian's flow map.
+    """A sampler whose beginning is replaced by the Gaussian's flow map.
 
     Args:
-        sampler: the ordinary sampler; its grid is kept from the landing on.
-        prior: the data's Gaussian.
-        skipped: grid points left out, the noisiest first; 2 calls each are saved under Heun.
+        sampler: what goes on from the landing, its first time.
+        prior: the data's Gaussian, or that of each sample's class.
+        start: time of the noise that is given.
     """
 
     sampler: Sampler
-    prior: GaussianPrior
-    skipped: int
+    prior: HasFlow
+    start: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.skipped < len(self.sampler.pairs):
+        if not self.landing <= self.start <= self.sampler.path.t_max * (1 + 1e-12):
             raise ConfigError(
-                f"teleport: {self.skipped} of {len(self.sampler.pairs)} steps skipped; leave at least one."
+                f"teleport: from t = {self.start:g} to {self.landing:g}; expected the start at or above the landing, "
+                f"and at most {self.sampler.path.t_max:g}."
             )
+
+    @property
+    def landing(self) -> float:
+        """Where the closed form ends and the sampler begins."""
+        return self.sampler.pairs[0][0]
+
+    @classmethod
+    def skip(cls, sampler: Sampler, prior: HasFlow, skipped: int) -> Teleport:
+        """The sampler's own grid without its noisiest points; 2 calls each are saved under Heun.
+
+        Raises:
+            ConfigError: no step would be left.
+        """
+        pairs = sampler.pairs
+        if not 0 <= skipped < len(pairs):
+            raise ConfigError(f"teleport: {skipped} of {len(pairs)} steps skipped; leave at least one.")
+        return cls(replace(sampler, times=pairs[skipped:]), prior, pairs[0][0])
+
+    @classmethod
+    def regrid(cls, sampler: Sampler, prior: HasFlow, points: int, landing: float, rho: float = 7.0) -> Teleport:
+        """So many points placed anew between the landing and the sampler's last noise level.
+
+        They are EDM's (Karras et al. 2022, eq. 5) in sigma / alpha; on the `edm` path that is time itself.
+
+        Raises:
+            ConfigError: a landing outside the sampler's grid.
+        """
+        times = [t for t, _ in sampler.pairs]
+        if not times[-1] < landing <= times[0]:
+            raise ConfigError(f"teleport: landing at t = {landing:g}; expected between {times[-1]:g} and {times[0]:g}.")
+        ends = sampler.path.log_ratio(torch.tensor([landing, times[-1]], dtype=torch.float64)).neg().exp().tolist()
+        ratios = edm_grid(points, low=ends[1], high=ends[0], rho=rho, zero=False)
+        between = sampler.path.time(-torch.tensor(ratios[1:-1], dtype=torch.float64).log()).tolist()
+        return cls(replace(sampler, times=[landing, *between, times[-1], sampler.pairs[-1][1]]), prior, times[0])
+
+    @classmethod
+    def measured(
+        cls,
+        sampler: Sampler,
+        prior: GaussianPrior,
+        denoise: Denoise,
+        data: Float[Tensor, "batch *event"],
+        generator: torch.Generator,
+        least: float = LEAST,
+    ) -> Teleport:
+        """Skip as far as the Gaussian explains the model's score on these data, measured at the grid's own times.
+
+        Raises:
+            ConfigError: the model is not linear at the first time.
+        """
+        times = [t for t, _ in sampler.pairs]
+        state = generator.get_state()
+
+        def share(t: float) -> float:
+            generator.set_state(state)  # the same noise at every time: the share falls smoothly
+            return explained_share(denoise, prior, data, t, sampler.path, generator)
+
+        return cls.skip(sampler, prior, times.index(skip_time(share, times, least)))
+
+    def calls(self, each: int = 2) -> int:
+        """Calls of the model: `each` a step (2 under Heun), 1 for the step into the data."""
+        ends = sum(math.isclose(s, 0.0) for _, s in self.sampler.pairs)
+        return each * (len(self.sampler.pairs) - ends) + ends
 
     def __call__(
         self, denoise: Denoise, x: Float[Tensor, "batch *event"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "batch *event"]:
-        """Samples that grow out of x at the first time of the whole grid."""
-        pairs = self.sampler.pairs
-        start, landing = pairs[0][0], pairs[self.skipped][0]
-        if self.skipped:
-            t, r = (x.new_full((len(x),), v) for v in (start, landing))
+        """Samples that grow out of x at `start`."""
+        if self.landing != self.start:
+            t, r = (x.new_full((len(x),), v) for v in (self.start, self.landing))
             x = self.prior.flow_map(x, t, r, self.sampler.path)
-        return replace(self.sampler, times=pairs[self.skipped :])(denoise, x, generator)
+        return self.sampler(denoise, x, generator)

@@ -16,6 +16,7 @@ STUDIES: dict[str, str] = {
     "grokking-li2": "invdyn.studies.grokking_li2:STUDY",
     "nesterov-dynamics": "invdyn.studies.nesterov_dynamics:STUDY",
     "diffusion-principles": "invdyn.studies.diffusion_principles:STUDY",
+    "diffusion-painters": "invdyn.studies.diffusion_painters:STUDY",
     "rti-dp": "invdyn.studies.rti_dp:STUDY",
     "ravl": "invdyn.studies.ravl:STUDY",
     "dynlin-ucb": "invdyn.studies.dynlin_ucb:STUDY",
