@@ -15,8 +15,11 @@ A model is any callable `net(x[batch, ...], t[batch], condition)` of the shape o
 | real_time.py | real-time iteration from the last chunk; when it contracts | arXiv 2508.05396 |
 | flowmaps.py | `MeanFlowLoss`, `ShortcutLoss`, `ConsistencyLoss`, `TrajectoryLoss`; `jump` | see there |
 | oracles.py | `GaussianPrior`, `GaussianMixturePrior`: everything in closed form | Wang, Vastola 2023 |
-| operators.py | `Operator`: mask, block average, blur, matrix, phase retrieval | |
+| operators.py | `Operator`: mask, block average, blur, matrix, clipping, phase retrieval | |
+| operators_motion.py | integration, pinhole projection, contact forces, a simulator replayed | |
+| posterior.py | `DPS`, `pgdm`, `Projection`, `wiener`: samplers and filters of inverse problems | see there |
 | variational.py | `RedDiff`: inverse problems by optimisation, no Jacobian of the net | Mardani et al. 2024 |
+| spread.py | `laplace`, `block_spread`: error bars around an answer | |
 | teleport.py | `Teleport`: the linear beginning in one step, by skipping or a new grid | Wang, Vastola 2023 |
 | moments.py | `Moments` of a stream; `gaussian_of` data; `ClassGaussians` | Wang, Vastola 2023 |
 | outline.py | `explained_share`, `emergence`, `sensitivity`: how linear a model is | Wang, Vastola 2023 |

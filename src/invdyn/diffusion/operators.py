@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from invdyn.errors import SignalError
+from invdyn.errors import ConfigError, SignalError
 
-__all__ = ["Operator", "block_average", "blur", "hide", "matrix", "phase_retrieval"]
+__all__ = ["Operator", "as_matrix", "block_average", "blur", "clipped", "hide", "matrix", "phase_retrieval"]
 
 Map = Callable[[Tensor], Tensor]
 
@@ -24,17 +24,42 @@ class Operator:
         forward: f, differentiable.
         guess: where an iteration starts from a measurement: the pseudo-inverse of a linear f.
         adjoint: <f x, y> = <x, adjoint y>; None where f is not linear.
+        damped: (y, c) -> (H H^T + c I)^-1 y, c a number above 0; what guides of linear measurements solve.
     """
 
     forward: Map
     guess: Map
     adjoint: Map | None = None
+    damped: Callable[[Tensor, float], Tensor] | None = None
+
+    def linear(self, who: str) -> tuple[Map, Callable[[Tensor, float], Tensor]]:
+        """Adjoint and `damped`.
+
+        Raises:
+            ConfigError: f has none, which `who` needs.
+        """
+        if self.adjoint is None or self.damped is None:
+            raise ConfigError(
+                f"{who}: the measurement has no adjoint, it is not linear. Use DPS or RedDiff, which need none."
+            )
+        return self.adjoint, self.damped
+
+
+def as_matrix(operator: Operator, like: Float[Tensor, "*event"]) -> Float[Tensor, "row dim"]:
+    """H of a linear operator over flattened events of the shape of `like`."""
+    eye = torch.eye(like.numel(), dtype=like.dtype, device=like.device)
+    return operator.forward(eye.reshape(-1, *like.shape)).flatten(1).mT
 
 
 def matrix(rows: Float[Tensor, "row dim"]) -> Operator:
     """y = H x over vectors."""
     pinv = torch.linalg.pinv(rows)
-    return Operator(lambda x: x @ rows.mT, lambda y: y @ pinv.mT, lambda y: y @ rows)
+    values, axes = torch.linalg.eigh(rows @ rows.mT)
+
+    def damped(y: Tensor, c: float) -> Tensor:
+        return (y @ axes) / (values.clamp_min(0.0) + c) @ axes.mT
+
+    return Operator(lambda x: x @ rows.mT, lambda y: y @ pinv.mT, lambda y: y @ rows, damped)
 
 
 def hide(seen: Bool[Tensor, "..."]) -> Operator:
@@ -45,7 +70,7 @@ def hide(seen: Bool[Tensor, "..."]) -> Operator:
         x[:, seen] = y
         return x
 
-    return Operator(lambda x: x[:, seen], back, back)
+    return Operator(lambda x: x[:, seen], back, back, lambda y, c: y / (1 + c))
 
 
 def block_average(factor: int) -> Operator:
@@ -64,7 +89,7 @@ def block_average(factor: int) -> Operator:
     def spread(y: Tensor) -> Tensor:
         return y.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
 
-    return Operator(forward, spread, lambda y: spread(y) / factor**2)
+    return Operator(forward, spread, lambda y: spread(y) / factor**2, lambda y, c: y / (1 / factor**2 + c))
 
 
 def blur(kernel: Float[Tensor, "height width"], floor: float = 1e-3) -> Operator:
@@ -81,7 +106,17 @@ def blur(kernel: Float[Tensor, "height width"], floor: float = 1e-3) -> Operator
     def times(x: Tensor, factor: Tensor) -> Tensor:
         return torch.fft.irfft2(torch.fft.rfft2(x) * factor, s=kernel.shape)
 
-    return Operator(lambda x: times(x, gain), lambda y: times(y, inverse), lambda y: times(y, gain.conj()))
+    return Operator(
+        lambda x: times(x, gain),
+        lambda y: times(y, inverse),
+        lambda y: times(y, gain.conj()),
+        lambda y, c: times(y, 1 / (gain.abs().square() + c)),
+    )
+
+
+def clipped(gain: float = 2.0, limit: float = 1.0) -> Operator:
+    """High dynamic range: y = clip(gain x, -limit, limit); the first answer is y / gain."""
+    return Operator(lambda x: (gain * x).clamp(-limit, limit), lambda y: y / gain)
 
 
 def phase_retrieval(shape: tuple[int, int], pad: int = 2) -> Operator:

@@ -68,21 +68,22 @@ class Run:
         """Guided, clipped E[x0 | x] at a level."""
         t = at.tensor(x)
         if self.guide is None:
-            found = self._asked(x, t, at)
+            found = self.asked(x, at)
         elif getattr(self.guide, "through_net", False):
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
-                found = self.guide(leaf, t, self._asked(leaf, t, at)).detach()
+                found = self.guide(leaf, t, self.asked(leaf, at)).detach()
         else:
-            found = self.guide(x, t, self._asked(x, t, at))
+            found = self.guide(x, t, self.asked(x, at))
         if self.clip is not None:
             found = found.clamp(-self.clip, self.clip)
         return found if found.dtype == x.dtype else found.to(x.dtype)
 
-    def _asked(self, x: Tensor, t: Tensor, at: Level) -> Tensor:
+    def asked(self, x: Tensor, at: Level) -> Tensor:
+        """E[x0 | x] as the model says it, neither guided nor clipped; with x's graph where one is recorded."""
         if isinstance(self.denoise, Denoiser):
-            return self.denoise.together(x, t, at[1:])
-        return self.denoise(x, t)
+            return self.denoise.together(x, at.tensor(x), at[1:])
+        return self.denoise(x, at.tensor(x))
 
     def noise(self, like: Tensor) -> Tensor:
         """Fresh standard normal numbers."""

@@ -25,7 +25,15 @@ from invdyn.diffusion.path import Path, along
 from invdyn.errors import ConfigError, unknown_name
 from invdyn.nn.gaussians import standard_normal
 
-__all__ = ["WEIGHTINGS", "RedDiff", "denoising_field", "matched_weight", "regulariser_precision", "whitening"]
+__all__ = [
+    "WEIGHTINGS",
+    "RedDiff",
+    "denoising_field",
+    "matched_weight",
+    "ordered",
+    "regulariser_precision",
+    "whitening",
+]
 
 SHAPES: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda r: r,
@@ -38,6 +46,7 @@ SHAPES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 WEIGHTINGS = tuple(SHAPES)
 """lambda_t / lambda as a function of sigma/alpha; `linear` is the paper's."""
+NOISES = ("own", "shared", "paired", "none")
 
 
 def denoising_field(
@@ -60,23 +69,32 @@ def denoising_field(
 
 @dataclass(frozen=True)
 class RedDiff:
-    """How the optimisation goes; both terms are averaged over their own components unless `sums`.
+    """How the optimisation goes.
+
+    Both terms are averaged over their own components (the paper's code), so a data term of few components weighs more
+    per unit; with `sums` they are not: data = 1/noise^2 is then the likelihood itself and `weight` has no unit.
 
     Args:
         path: the model's.
-        times: noise levels, one Adam step each, loudest first (descending is best in the paper).
+        times: noise levels, one Adam step each, loudest first (descending is best in the paper); an entry of several
+            levels averages them in one step (the parallel form). `ordered` makes other orders.
         weight: lambda, a number (0.25 in the paper's code) or a matrix [dim, dim] over flattened events (`whitening`).
         weighting: lambda_t as a function of sigma/alpha, one of `WEIGHTINGS`.
-        data: factor v on the data term |y - f(mu)|^2 / 2.
+        data: factor v on the data term |y - f(mu)|^2 / 2; 0 leaves the prior alone (score distillation).
         lr, betas: of Adam (0.1 and (0.9, 0.99) in the paper's code).
         final_lr: share of the rate left at the last step (ours; the paper keeps it at 1).
         draws: noises averaged in a step, antithetic pairs where even (ours); 1 in the paper.
+        noise: `own` eps for every sample, one `shared` by the batch, `paired`: every second step takes the step's
+            before with its sign turned, which cancels most of a step's error (ours), or `none`: eps = 0,
+            regularisation by denoising as it was before diffusion models (RED; Romano, Elad, Milanfar 2017), for
+            `times` of one level.
+        sd: standard deviation of q: x0 = mu + sd z in both terms; 0 in the paper (1e-4 in its parallel form).
         clip: D is kept within [-clip, clip].
         sums: neither term is divided by its number of components: the objective's own units.
     """
 
     path: Path
-    times: Sequence[float]
+    times: Sequence[float | tuple[float, ...]]
     weight: float | Tensor = 0.25
     weighting: str = "linear"
     data: float = 1.0
@@ -84,18 +102,24 @@ class RedDiff:
     betas: tuple[float, float] = (0.9, 0.99)
     final_lr: float = 1.0
     draws: int = 1
+    noise: str = "own"
+    sd: float = 0.0
     clip: float | None = None
     sums: bool = False
 
     def __post_init__(self) -> None:
         if self.weighting not in SHAPES:
             raise unknown_name("weighting", self.weighting, WEIGHTINGS)
-        if not self.times or any(not 0 < t <= self.path.t_max for t in self.times):
+        if self.noise not in NOISES:
+            raise unknown_name("noise of red-diff", self.noise, NOISES)
+        if not self.times or any(not 0 < t <= self.path.t_max for step in self.times for t in _levels(step)):
             raise ConfigError(
                 f"red-diff: times must lie above 0 and at most at {self.path.t_max:g}, one for each step."
             )
         if self.draws < 1:
             raise ConfigError(f"red-diff: {self.draws} draws a step, expected at least 1.")
+        if not self.sd >= 0:
+            raise ConfigError(f"red-diff: sd is {self.sd}, expected 0 or more.")
 
     def __call__(
         self,
@@ -119,34 +143,63 @@ class RedDiff:
         mu = (operator.guess(y) if start is None else start).detach().clone().requires_grad_(True)
         adam = torch.optim.Adam([mu], lr=self.lr, betas=self.betas)
         inside = 1.0 if self.sums else 1 / mu[0].numel()
-        for step, t in enumerate(self.times):
+        eps = mu.detach()
+        for step, levels in enumerate(self.times):
             for group in adam.param_groups:
                 group["lr"] = self.lr * (1 + (self.final_lr - 1) * step / max(1, len(self.times) - 1))
             adam.zero_grad()
-            error = (y - operator.forward(mu)).square().flatten(1)
+            x0 = mu if self.sd == 0 else mu + self.sd * standard_normal(mu, generator)
+            error = (y - operator.forward(x0)).square().flatten(1)
             misfit = error.sum() if self.sums else error.mean(1).sum()
             (self.data / 2 * misfit).backward()
             assert mu.grad is not None
-            mu.grad += inside * self.pull(denoise, mu.detach(), t, generator)
+            eps = -eps if self.noise == "paired" and step % 2 else self.draw(mu.detach(), levels, generator)
+            mu.grad += inside * self.pull(denoise, x0.detach(), levels, eps)
             adam.step()
             if watch is not None:
                 watch(step, mu.detach())
         return mu.detach()
 
-    def pull(self, denoise: Denoise, mu: Tensor, t: float, generator: torch.Generator) -> Tensor:
-        """lambda_t (eps_net - eps), averaged over the draws."""
-        half = (self.draws + 1) // 2
-        eps = standard_normal(mu.expand(half, *mu.shape), generator)
-        eps = torch.cat([eps, -eps])[: self.draws].flatten(0, 1)
-        when = mu.new_full((self.draws * len(mu),), t)
-        many = mu.repeat(self.draws, *(1,) * (mu.ndim - 1))
-        field = denoising_field(denoise, many, when, eps, self.path, self.clip)
-        mean = field.reshape(self.draws, *mu.shape).mean(0)
-        ratio = self.path.sigma(when[:1]) / self.path.alpha(when[:1])
-        scaled = SHAPES[self.weighting](ratio) * mean
+    def draw(
+        self, mu: Float[Tensor, "batch *event"], levels: float | tuple[float, ...], generator: torch.Generator
+    ) -> Float[Tensor, "draw batch *event"]:
+        """eps of a step, for every draw and level."""
+        count = self.draws * len(_levels(levels))
+        like = mu[:1] if self.noise == "shared" else mu
+        if self.noise == "none":
+            return mu.new_zeros(count, *mu.shape)
+        half = standard_normal(like.expand((self.draws + 1) // 2 * len(_levels(levels)), *like.shape), generator)
+        return torch.cat([half, -half])[:count].expand(-1, *mu.shape)
+
+    def pull(
+        self,
+        denoise: Denoise,
+        mu: Float[Tensor, "batch *event"],
+        levels: float | tuple[float, ...],
+        eps: Float[Tensor, "draw batch *event"],
+    ) -> Float[Tensor, "batch *event"]:
+        """lambda_t (eps_net - eps), averaged over draws and levels."""
+        when = mu.new_tensor(_levels(levels)).repeat(self.draws).repeat_interleave(len(mu))
+        many = mu.expand(len(eps), *mu.shape).flatten(0, 1)
+        field = denoising_field(denoise, many, when, eps.flatten(0, 1), self.path, self.clip)
+        ratio = self.path.sigma(when) / self.path.alpha(when)
+        scaled = (along(SHAPES[self.weighting](ratio), field) * field).reshape(len(eps), *mu.shape).mean(0)
         if isinstance(self.weight, Tensor):
             return (scaled.flatten(1) @ self.weight.mT).reshape(mu.shape)
         return self.weight * scaled
+
+
+def _levels(step: float | tuple[float, ...]) -> tuple[float, ...]:
+    return step if isinstance(step, tuple) else (step,)
+
+
+def ordered(times: Sequence[float], order: str, generator: torch.Generator) -> list[float]:
+    """Noise levels `descending` (loud to quiet), `ascending`, or in `random` order."""
+    if order == "random":
+        return [times[int(k)] for k in torch.randperm(len(times), generator=generator, device=generator.device)]
+    if order not in ("descending", "ascending"):
+        raise unknown_name("order of times", order, ("descending", "ascending", "random"))
+    return sorted(times, reverse=order == "descending")
 
 
 def _precisions(spectrum: Tensor, path: Path, times: Sequence[float]) -> Tensor:

@@ -17,6 +17,7 @@ STUDIES: dict[str, str] = {
     "nesterov-dynamics": "invdyn.studies.nesterov_dynamics:STUDY",
     "diffusion-principles": "invdyn.studies.diffusion_principles:STUDY",
     "diffusion-painters": "invdyn.studies.diffusion_painters:STUDY",
+    "red-diff": "invdyn.studies.red_diff:STUDY",
     "rti-dp": "invdyn.studies.rti_dp:STUDY",
     "ravl": "invdyn.studies.ravl:STUDY",
     "dynlin-ucb": "invdyn.studies.dynlin_ucb:STUDY",

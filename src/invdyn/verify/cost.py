@@ -1,10 +1,11 @@
-"""`CostMeter`: what an answer costs: latency, memory, parameters, FLOPs."""
+"""`CostMeter`: what an answer costs: latency, memory, parameters, FLOPs; `peak_tensor_mb`: of one call alone."""
 
 from __future__ import annotations
 
 import resource
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-__all__ = ["Cost", "CostMeter", "flops", "parameters"]
+__all__ = ["Cost", "CostMeter", "flops", "parameters", "peak_tensor_mb"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,45 @@ def flops(function: Callable[[], Any]) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         function()
     return int(counter.get_total_flops())
+
+
+class _Storages(TorchDispatchMode):
+    """Bytes of the tensors that operations have made and that are still alive, graphs' own included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {x.untyped_storage()._cdata for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
+        for x in tree_leaves(result):
+            if not isinstance(x, Tensor):
+                continue
+            storage = x.untyped_storage()
+            key = storage._cdata
+            if key in given or key in self.known:
+                continue
+            self.known.add(key)
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._gone, key, storage.nbytes())
+        return result
+
+    def _gone(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+def peak_tensor_mb(function: Callable[[], Any]) -> float:
+    """Most memory (MiB) held at once by tensors made during one call, on any device; those made before do not count.
+
+    Counts storages as torch's operations return them: workspaces inside an operation are not seen.
+    """
+    with _Storages() as storages:
+        function()
+    return storages.peak / 2**20
 
 
 def _peak_memory_mb() -> float:

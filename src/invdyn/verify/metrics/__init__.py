@@ -9,12 +9,14 @@
 | rank.py | `spearman`, `kendall` | rank agreement, ties averaged; tau-b |
 | regret.py | `regret` | expected return given away, or its share of what was at stake |
 | wasserstein.py | `w2_exact`, `emd`, `sliced_w2`, `w1_marginal`, `frechet_distance` | transport distances of two sets |
+| pictures.py | `psnr`, `ssim` | likeness of pictures, range of the data stated |
 | starc.py | `starc`, `epic`, `feature_starc`, `RewardSpace` | rewards compared up to shaping, redistribution, scale |
 """
 
 from invdyn.verify.metrics.calibration import Coverage, coverage, nll, sharpness
 from invdyn.verify.metrics.classification import accuracy, auc
 from invdyn.verify.metrics.outcome import Rate, normalized_return, success_rate
+from invdyn.verify.metrics.pictures import psnr, ssim
 from invdyn.verify.metrics.rank import kendall, spearman
 from invdyn.verify.metrics.regression import fvu, mae, r2, rmse
 from invdyn.verify.metrics.regret import regret
@@ -37,12 +39,14 @@ __all__ = [
     "mae",
     "nll",
     "normalized_return",
+    "psnr",
     "r2",
     "regret",
     "rmse",
     "sharpness",
     "sliced_w2",
     "spearman",
+    "ssim",
     "starc",
     "success_rate",
     "w1_marginal",
