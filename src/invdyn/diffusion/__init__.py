@@ -28,6 +28,7 @@ A model is any callable `net(x[batch, ...], t[batch], condition)` of the shape o
 | bridges_drift.py | `simulate` an SDE; `fit_drift`: drifts from increments, random features or a process | SB-IRR |
 | bridges_ipf.py | `bridge` of two snapshots under any reference, by proportional fitting | Vargas et al. 2021 |
 | bridges_families.py | `DriftFamily`: laws fitted to increments; Lotka-Volterra, repressilator, vortex | SB-IRR |
+| bridges_fields.py | drifts without a named law: `polynomial`, `gradient_bumps`, `GradientNet`; `lamb_oseen` | SB-IRR |
 | bridges_refined.py | `refine_reference`: many snapshots and the law that drives them, in turn | SB-IRR |
 """
 

@@ -79,6 +79,7 @@ def fit_drift(
     config: RegressionConfig,
     generator: torch.Generator,
     mean: Drift = no_drift,
+    held: bool = False,
 ) -> Drift:
     """The drift that explains the increments of paths, per |dt|; times may fall.
 
@@ -89,6 +90,8 @@ def fit_drift(
         config: regressor.
         generator: draws the features.
         mean: what the drift is believed to be before looking.
+        held: outside of what was seen at a time the mean too stays what it is at the edge. Reversed contraction is
+            expansion: without this, a path that leaves the others runs away.
     """
     gaps = (times[1:] - times[:-1]).abs()
     x = path[:-1].reshape(-1, path.shape[-1])
@@ -96,7 +99,8 @@ def fit_drift(
     known = torch.cat([mean(p, float(s)) for p, s in zip(path[:-1], times[:-1])])
     rise = ((path[1:] - path[:-1]) / gaps[:, None, None]).reshape(x.shape) - known
     centre, middle = x.mean(0), float(t.mean())
-    low, high = x.amin(0), x.amax(0)  # outside of what was seen the answer stays what it is at the edge
+    low, high = path[:-1].amin(1), path[:-1].amax(1)  # outside of what was seen the answer stays what it is at the edge
+    rows = {time: k for k, time in enumerate(times[:-1].tolist())}
     scale = torch.tensor([1 / config.length] * x.shape[1] + [1 / config.length_time], dtype=torch.float64)
 
     def place(x: Float64[Tensor, "n d"], t: Float64[Tensor, " n"]) -> Float64[Tensor, "n z"]:
@@ -106,7 +110,9 @@ def fit_drift(
     answer = (_features if config.regressor == "features" else _process)(z, rise, sigma**2, config, generator)
 
     def drift(x: Float64[Tensor, "n d"], t: float) -> Float64[Tensor, "n d"]:
-        return mean(x, t) + answer(place(x.clamp(low, high), torch.full((len(x),), t, dtype=torch.float64)))
+        row = rows[t] if t in rows else int((times[:-1] - t).abs().argmin())
+        inside = x.clamp(low[row], high[row])
+        return mean(inside if held else x, t) + answer(place(inside, torch.full((len(x),), t, dtype=torch.float64)))
 
     return drift
 

@@ -29,6 +29,9 @@ __all__ = [
     "vortex",
 ]
 
+ROWS = 4096
+FAR = 6.0  # how far one fit may move a logarithm: a factor of 400
+
 Points = Float64[Tensor, "n d"]
 Parameters = Float64[Tensor, " p"]
 
@@ -96,29 +99,38 @@ class LinearFamily(DriftFamily):
     Args:
         names: of the parameters.
         terms: x [n, d] -> Phi [n, d, p].
+        ridge: prior precision of every parameter; 0 is plain least squares.
     """
 
-    def __init__(self, names: Sequence[str], terms: Callable[[Points], Float64[Tensor, "n d p"]]) -> None:
-        self.names, self.terms = tuple(names), terms
+    def __init__(
+        self, names: Sequence[str], terms: Callable[[Points], Float64[Tensor, "n d p"]], ridge: float = 0.0
+    ) -> None:
+        self.names, self.terms, self.ridge = tuple(names), terms, ridge
 
     def evaluate(self, parameters: Parameters, x: Points) -> Points:
         return self.terms(x) @ parameters
 
     def fit(self, x: Points, rise: Points, weight: Float64[Tensor, " n"], start: Parameters | None) -> Fitted:
-        root = weight.sqrt()[:, None]
-        phi = (root[:, :, None] * self.terms(x)).flatten(0, 1)
-        inverse = torch.linalg.inv(phi.T @ phi)
-        return Fitted(inverse @ (phi.T @ (root * rise).flatten()), inverse.diagonal().sqrt())
+        gram = self.ridge * torch.eye(len(self.names), dtype=torch.float64)
+        moment = torch.zeros(len(self.names), dtype=torch.float64)
+        for part in torch.arange(len(x)).split(ROWS):  # Phi of all rows at once may not fit into memory
+            root = weight[part].sqrt()[:, None]
+            phi = (root[:, :, None] * self.terms(x[part])).flatten(0, 1)
+            gram += phi.T @ phi
+            moment += phi.T @ (root * rise[part]).flatten()
+        inverse = torch.linalg.inv(gram)
+        return Fitted(inverse @ moment, inverse.diagonal().sqrt())
 
 
 class SmoothFamily(DriftFamily):
-    """Any differentiable b_theta with positive parameters, by Levenberg-Marquardt on their logarithms.
+    """Any differentiable b_theta, by trust-region least squares; positive parameters through their logarithms.
 
     Args:
         names: of the parameters.
         function: (theta, x) -> b.
         guess: where the first fit starts.
         rows: at most so many increments, evenly spaced, enter a fit.
+        positive: which parameters are above 0; all unless said otherwise.
     """
 
     def __init__(
@@ -127,9 +139,17 @@ class SmoothFamily(DriftFamily):
         function: Callable[[Parameters, Points], Points],
         guess: Sequence[float],
         rows: int = 20_000,
+        positive: Sequence[bool] | None = None,
     ) -> None:
         self.names, self.function, self.rows = tuple(names), function, rows
         self.guess = torch.tensor(guess, dtype=torch.float64)
+        self.positive = torch.tensor([True] * len(guess) if positive is None else list(positive))
+
+    def _log(self, theta: Parameters) -> Parameters:
+        return torch.where(self.positive, theta.clamp_min(1e-12).log(), theta)
+
+    def _exp(self, free: Parameters) -> Parameters:
+        return torch.where(self.positive, free.clamp_max(50).exp(), free)
 
     def evaluate(self, parameters: Parameters, x: Points) -> Points:
         return self.function(parameters, x)
@@ -140,15 +160,15 @@ class SmoothFamily(DriftFamily):
         keep = torch.linspace(0, len(x) - 1, min(self.rows, len(x))).long()
         x, rise, root = x[keep], rise[keep], weight[keep].sqrt()[:, None] * (len(x) / len(keep)) ** 0.5
 
-        def residual(log: np.ndarray) -> np.ndarray:
-            theta = torch.from_numpy(np.exp(log))
+        def residual(free: np.ndarray) -> np.ndarray:
+            theta = self._exp(torch.from_numpy(free))
             return np.asarray((root * (rise - self.function(theta, x))).flatten().numpy())
 
-        first = (self.guess if start is None else start).log().numpy()
-        done = least_squares(residual, first, method="trf", x_scale=1.0, bounds=(first.min() - 6, first.max() + 6))
-        theta = torch.from_numpy(np.exp(done.x))
-        spread = np.sqrt(np.diag(np.linalg.pinv(done.jac.T @ done.jac)))
-        return Fitted(theta, theta * torch.from_numpy(spread))
+        first = self._log(self.guess if start is None else start).numpy()
+        done = least_squares(residual, first, method="trf", bounds=(first - FAR, first + FAR))
+        theta = self._exp(torch.from_numpy(done.x))
+        spread = torch.from_numpy(np.sqrt(np.diag(np.linalg.pinv(done.jac.T @ done.jac))))
+        return Fitted(theta, torch.where(self.positive, theta * spread, spread))
 
 
 def lotka_volterra() -> LinearFamily:

@@ -98,7 +98,8 @@ def bridge(
         return -ahead(x, t)
 
     def regress(times: Tensor, path: Tensor, mean: Drift) -> Drift:
-        return fit_drift(times, path, config.sigma, config.regression, generator, mean)
+        held = mean is against
+        return fit_drift(times, path, config.sigma, config.regression, generator, mean, held)
 
     path = simulate(reference, begin, rising, config.sigma, generator)
     backward = regress(falling, path.flip(0), against)

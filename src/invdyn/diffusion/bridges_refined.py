@@ -34,6 +34,8 @@ class RefineReference:
         bridge: of the inner ones.
         fit: `exact` least squares, or `adam` as in the paper (20 steps at 0.05, warm).
         adam_steps, adam_rate: of the latter.
+        common: the same noise and random features in every iteration (ours): what changes between them is the law
+            alone, and a family without a choice gives the plain bridge again, bit for bit.
     """
 
     iterations: int = 10
@@ -41,6 +43,7 @@ class RefineReference:
     fit: Literal["exact", "adam"] = "exact"
     adam_steps: int = 20
     adam_rate: float = 0.05
+    common: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Refined:
     Args:
         times: the whole grid.
         paths: trajectories of the last iteration, from all snapshots.
+        first: those of the first: from zero drift, the plain multi-marginal bridge.
         bridges: of the last iteration, one per interval.
         fitted: the law after each iteration.
         kl: estimate of KL(q || p) by Girsanov, per path, after each iteration.
@@ -57,6 +61,7 @@ class Refined:
 
     times: Float64[Tensor, " time"]
     paths: Float64[Tensor, "time n d"]
+    first: Float64[Tensor, "time n d"]
     bridges: tuple[Bridge, ...]
     fitted: tuple[Fitted, ...]
     kl: tuple[float, ...]
@@ -126,14 +131,18 @@ def refine_reference(
         raise SignalError("refine_reference: a snapshot holds NaN or infinity; leave such particles out.")
     if config.iterations < 1:
         raise ConfigError(f"refine_reference: {config.iterations} iterations; at least 1.")
-    inner, fitted, kl = config.bridge, [], []
+    inner, fitted, kl, first = config.bridge, [], [], torch.empty(0)
     start: Float64[Tensor, " p"] | None = None
-    for _ in range(config.iterations):
+    seed = int(torch.randint(2**62, (), generator=generator)) if config.common else 0
+    for k in range(config.iterations):
+        if config.common:
+            generator = torch.Generator().manual_seed(seed)
         spans = list(itertools.pairwise(times))
         bridges = [
             bridge(a, b, span, inner, generator, reference) for a, b, span in zip(snapshots[:-1], snapshots[1:], spans)
         ]
         grid, paths = pushed_paths(snapshots, bridges, inner.sigma, generator)
+        first = first if k else paths
         gaps = grid[1:] - grid[:-1]
         rise = ((paths[1:] - paths[:-1]) / gaps[:, None, None]).flatten(0, 1)
         x = paths[:-1].flatten(0, 1)
@@ -146,7 +155,7 @@ def refine_reference(
         reference = family.drift(start)
         fitted.append(found)
         kl.append(_girsanov(grid, paths, bridges, reference, inner.sigma))
-    return Refined(grid, paths, tuple(bridges), tuple(fitted), tuple(kl))
+    return Refined(grid, paths, first, tuple(bridges), tuple(fitted), tuple(kl))
 
 
 def _girsanov(
