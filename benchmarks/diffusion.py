@@ -1,8 +1,10 @@
 """Sampler steps per second with a net that costs next to nothing, so that what is counted is the loop around it.
 
 Peers in the same process, alternating: diffusers' DDPM, DDIM and DPM-Solver++ schedulers in their usual loop, and for
-Euler the plain loop of flow-matching packages (x = x + dt v(x, t) over a tensor of times, t spread over the batch). The
-last row sets one step's overhead beside one call of a small net.
+Euler the plain loop of flow-matching packages (x = x + dt v(x, t) over a tensor of times, t spread over the batch). One
+row sets one step's overhead beside one call of a small net. The last rows are what a robot waits for: the latency of a
+diffusion policy's action without and with real-time iteration, three steps from the last chunk (Duan et al. 2025, arXiv
+2508.05396).
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invdyn.decisions.chunk_config import ChunkPolicyConfig
+from invdyn.decisions.chunk_policy import ChunkPolicy
+from invdyn.decisions.receding_horizon import Plan, RecedingHorizonRunner
 from invdyn.diffusion import (
     DDIM,
     Denoiser,
@@ -27,13 +32,22 @@ from invdyn.diffusion import (
     make_path,
     uniform_grid,
 )
+from invdyn.episodes import SignalSpec
 from invdyn.nn import TimeMLP
+from invdyn.verify.cost import Cost, CostMeter
 
 __all__ = ["run"]
 
 STEPS = 50
 SHAPE = (64, 16, 2)
 """Chunks of 16 two-dimensional actions for 64 environments: what a diffusion policy samples."""
+NETS = {
+    "MLP 3 x 512": ChunkPolicyConfig(),
+    "U-Net 64-128-256": ChunkPolicyConfig(net="unet", width=64),
+}
+"""Policies whose latency is measured; weights as they are drawn, since time does not depend on them."""
+SHORT = (2, 1, 0)
+"""Levels of a tick of real-time iteration (Push-T's of the paper)."""
 
 
 def run(quick: bool = False) -> list[dict]:
@@ -46,6 +60,8 @@ def run(quick: bool = False) -> list[dict]:
             note = f"{str(dtype)[6:]}; peer: plain loop, x + dt v"
             rows.append(row(f"Euler steps/s, flow matching, {str(dtype)[6:]}", ours, peer, "steps/s", note))
         rows.append(overhead(rounds, seconds))
+        for name, config in NETS.items():
+            rows += latency(name, config, ticks=1 if quick else 30)
     return rows
 
 
@@ -129,6 +145,43 @@ def overhead(rounds: int, seconds: float) -> dict:
         "ours: one Euler step, net x -> 0.1 x; peer: a call of a 3 x 128 MLP on [64, 32]; above 1 the loop is cheaper"
     )
     made = row("one step's overhead beside a small net's call", 1e6 / loop, 1e6 / calls, "us", note)
+    return made | {"ratio": made["peer"] / made["ours"]}
+
+
+def latency(name: str, config: ChunkPolicyConfig, ticks: int) -> list[dict]:
+    """Milliseconds of one action of one robot (39 observed numbers, chunks of 16 actions of 4), a new chunk every tick.
+
+    With real-time iteration against all 100 levels from noise, and against DDIM with as many steps from noise: the
+    second shows what the shift and the relabelled levels cost, which should be nothing.
+    """
+    inputs = [SignalSpec("observation.state", (39,), "float32", "state")]
+    torch.manual_seed(0)
+    policy = ChunkPolicy(config, inputs, SignalSpec("action", (4,), "float32", "action"))
+    plans = {
+        "rti": Plan(execute=1, real_time=SHORT),
+        "whole": Plan(execute=1),
+        "ddim": Plan(rule="ddim", steps=len(SHORT), execute=1),
+    }
+    runners = {key: RecedingHorizonRunner(policy, plan) for key, plan in plans.items()}
+    meters = {key: CostMeter(warmup=1) for key in plans}  # the first tick of RTI starts from noise
+    g = torch.Generator().manual_seed(0)
+    for _ in range(ticks + 1):
+        seen = {"observation.state": torch.randn(1, 39, generator=g)}
+        for key, meter in meters.items():
+            with meter.call():
+                runners[key].act(seen)
+    cost = {key: meter.cost() for key, meter in meters.items()}
+    steps = len(SHORT)
+    return [
+        slower(f"an action's latency, {name}: RTI, against all levels", cost, "whole", f"DDPM, {config.levels} steps"),
+        slower(f"an action's latency, {name}: RTI, against as many steps", cost, "ddim", f"DDIM, {steps} from noise"),
+    ]
+
+
+def slower(name: str, cost: dict[str, Cost], peer: str, what: str) -> dict:
+    ours, theirs = cost["rti"], cost[peer]
+    note = f"medians; ours: {len(SHORT)} steps from the last chunk, 95 % {ours.p95_ms:.3g} ms; peer: {what}, 95 % "
+    made = row(name, ours.median_ms, theirs.median_ms, "ms", note + f"{theirs.p95_ms:.3g} ms; one robot, one thread")
     return made | {"ratio": made["peer"] / made["ours"]}
 
 

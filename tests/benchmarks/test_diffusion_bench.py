@@ -22,9 +22,11 @@ def test_quick_run() -> None:
     rows = module.run(quick=True)
     assert torch.get_num_threads() == threads
     names = " | ".join(r["name"] for r in rows)
-    for what in ("DDPM", "DDIM", "DPM-Solver++(2M)", "Euler", "overhead"):
+    for what in ("DDPM", "DDIM", "DPM-Solver++(2M)", "Euler", "overhead", "MLP", "U-Net"):
         assert what in names
     for row in rows:
         assert set(row) == {"name", "ours", "peer", "unit", "ratio", "note"}
         assert row["ours"] > 0
         assert row["peer"] > 0
+    # 3 calls of the net against 100: a ratio near 1 would mean that the iteration is not what is run.
+    assert all(r["ratio"] > 3 for r in rows if "U-Net" in r["name"] and "all levels" in r["name"])
