@@ -27,12 +27,16 @@
 | `td3bc.py` | `TD3BC`: values against distance to the recorded action | TD3+BC |
 | `cql.py` | `CQL`: values pressed down where no action was recorded | CQL |
 | `offline.py` | `train_offline`: rollouts and updates in turn; `RunPolicy` | MBPO, RAVL |
+| `dynamics_reward.py` | `fit_dynamics_reward`: the reward dynamics maximise, by adversarial imitation | MOREC |
+| `dynamics_readout.py` | `DynamicsReward`: snapshots of discriminators, calibrated and averaged | MOREC |
+| `transition_filter.py` | `RewardFilter`, `UncertaintyFilter`: which candidate of a model is believed | MOREC |
+| `bellman_inconsistency.py` | `BellmanInconsistency`: members' disagreement about values, as a penalty | MOBILE |
 | `offline_sets.py` | random, medium, replay and expert sets by checkpoints of a trained agent | arXiv 2004.07219 |
 | `edge_of_reach.py` | states bootstrapped from and never updated: where they are, what they cost | RAVL |
 
 VPT: arXiv 2206.11795. IDP: arXiv 2305.16985. SS-ORL: arXiv 2210.06518. SAC: arXiv 1801.01290.
 MBPO: arXiv 1906.08253. MOPO: arXiv 2005.13239. EDAC: arXiv 2110.01548. RAVL: arXiv 2402.12527. MOREC: arXiv 2310.05422.
-TD3+BC: arXiv 2106.06860. CQL: arXiv 2006.04779.
+MOBILE: Sun et al., ICML 2023. TD3+BC: arXiv 2106.06860. CQL: arXiv 2006.04779.
 """
 
 from invdyn.decisions.cloning import FittedPolicy, cloning_loss, fit_policy

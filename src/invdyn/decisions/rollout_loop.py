@@ -20,7 +20,7 @@ from invdyn.errors import ConfigError
 from invdyn.nn.streams import Streams
 from invdyn.worlds.forward_model import ForwardModel, ModelStep
 
-__all__ = ["ActFunction", "Choice", "RolloutLoop", "Rollouts", "TransitionFilter"]
+__all__ = ["ActFunction", "Choice", "RolloutLoop", "Rollouts", "TransitionFilter", "Uncertainty"]
 
 ActFunction = Callable[
     [Float[Tensor, "run batch obs"], Float[Tensor, "run batch cause"]], Float[Tensor, "run batch cause"]
@@ -37,11 +37,18 @@ class Choice(NamedTuple):
 
 @runtime_checkable
 class TransitionFilter(Protocol):
-    """Chooses among candidate next states."""
+    """Chooses among candidate next states, given as what a policy sees of them.
+
+    Causes come in half-ranges, as in recorded `Transitions`.
+    """
 
     def __call__(
         self, observation: Tensor, cause: Tensor, candidates: ModelStep, generator: torch.Generator | None
     ) -> Choice: ...
+
+
+Uncertainty = Callable[[ModelStep], Float[Tensor, "run batch"]]
+"""Candidates as seen, [run, candidate, batch, ...], to what is penalised: a host's own in place of max |std|."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +73,10 @@ class RolloutLoop:
         models: one per run, or one for all.
         length: steps k; may differ from run to run.
         low, high: bounds of the cause in its own unit.
-        penalty: c in r - c max_i |std_i|; may differ from run to run. 0 leaves the reward.
+        penalty: c in r - c max_i |std_i| (or c times `uncertainty`); may differ from run to run. 0 leaves the reward.
         scale: factor on the rewards, after the penalty, that the learner is given.
         choose: filter over the model's candidates; None takes one draw of the model.
+        uncertainty: what is penalised; None for the model's own spread.
 
     Raises:
         ConfigError: a length below 1, or other numbers of models, lengths or penalties than runs.
@@ -83,10 +91,12 @@ class RolloutLoop:
         *,
         penalty: float | Sequence[float] = 0.0,
         scale: float = 1.0,
-        choose: TransitionFilter | Sequence[TransitionFilter] | None = None,
+        choose: TransitionFilter | Sequence[TransitionFilter | None] | None = None,
+        uncertainty: Uncertainty | None = None,
     ) -> None:
         self.models = [models] if isinstance(models, ForwardModel) else list(models)
-        self.filters = [choose] if choose is None or not isinstance(choose, Sequence) else list(choose)
+        self.filters = list(choose) if isinstance(choose, Sequence) else [choose]
+        self.uncertainty = uncertainty
         self.length = torch.as_tensor(length).reshape(-1)
         self.penalty = torch.as_tensor(penalty, dtype=torch.float32).reshape(-1)
         self.scale = scale
@@ -139,28 +149,38 @@ class RolloutLoop:
         self, state: Tensor, observation: Tensor, cause: Tensor, streams: Streams
     ) -> tuple[ModelStep, Bool[Tensor, "run batch"]]:
         runs, batch = state.shape[:2]
-        if len(self.models) == 1 and self.models[0].deterministic and self.filters == [None]:
+        if len(self.models) == 1 and self.models[0].deterministic and self.filters == [None] and not self.uncertainty:
             groups = [(self.models[0], self.filters[0], slice(None))]
         else:
             groups = [
                 (self.models[run % len(self.models)], self.filters[run % len(self.filters)], slice(run, run + 1))
                 for run in range(runs)
             ]
-        steps, keeps = [], []
+        steps, keeps, offers = [], [], []
         # Runs of one seed get generators that draw alike, whatever stands between them.
         tickets = streams.index(2**31, 1)[:, 0].tolist()
         for ticket, (model, choose, part) in zip(tickets, groups):
             generator = torch.Generator().manual_seed(ticket)
             s, o, c = (v[part].flatten(0, 1) for v in (state, observation, cause))
-            if choose is None:
-                after, keep = model.step(s, c, generator), torch.ones(len(s), dtype=torch.bool, device=s.device)
+            keep = torch.ones(len(s), dtype=torch.bool, device=s.device)
+            if choose is None and self.uncertainty is None:
+                after = model.step(s, c, generator)
             else:
                 several = model.candidates(s, c, generator)
-                which, keep = choose(o, c, several, generator)
+                seen = model.observe(several.state.flatten(0, 1)).unflatten(0, several.state.shape[:2])
+                shown = several._replace(state=seen)
+                if choose is None:
+                    which = torch.randint(len(several.state), (len(s),), generator=generator).to(s.device)
+                else:
+                    which, keep = choose(o, (c - self.middle) / self.half, shown, generator)
                 after = ModelStep(*(_choose(v, which) for v in several))
+                offers.append(ModelStep(*(v.unflatten(1, (-1, batch)).transpose(0, 1) for v in shown)))
             steps.append(ModelStep(*(v.reshape(-1, batch, *v.shape[1:]) for v in after)))
             keeps.append(keep.reshape(-1, batch))
-        return ModelStep(*(torch.cat(values) for values in zip(*steps))), torch.cat(keeps)
+        made = ModelStep(*(torch.cat(values) for values in zip(*steps)))
+        if self.uncertainty is not None:
+            made = made._replace(spread=self.uncertainty(ModelStep(*(torch.cat(values) for values in zip(*offers)))))
+        return made, torch.cat(keeps)
 
 
 def _choose(values: Tensor, index: Tensor) -> Tensor:

@@ -126,6 +126,8 @@ class EnsembleDynamics(ForwardModel):
         low, high: bounds of the cause.
         ends: the known done function; None for tasks that never end.
         samples: draws of each elite that `candidates` gives.
+        limit: predicted states and rewards are held within +-limit; None leaves them (MOREC: 25 for D4RL).
+        average: predict the mean of the elites' means instead of draws, always the same.
     """
 
     def __init__(
@@ -136,8 +138,11 @@ class EnsembleDynamics(ForwardModel):
         *,
         ends: Ends | None = None,
         samples: int = 2,
+        limit: float | None = None,
+        average: bool = False,
     ) -> None:
         self.ensemble, self.ends, self.samples = ensemble.eval(), ends, samples
+        self.limit, self.average = torch.inf if limit is None else limit, average
         self.middle, self.half = (high + low) / 2, (high - low) / 2
 
     @torch.no_grad()
@@ -149,9 +154,13 @@ class EnsembleDynamics(ForwardModel):
         return mean[self.ensemble.elites], std[self.ensemble.elites], std.norm(dim=-1).amax(0)
 
     def _made(self, state: Tensor, cause: Tensor, drawn: Tensor, spread: Tensor) -> ModelStep:
-        after = state + drawn[..., :-1]
-        ended = torch.zeros(len(state), dtype=torch.bool, device=state.device)
-        return ModelStep(after, drawn[..., -1], ended if self.ends is None else self.ends(state, cause, after), spread)
+        after = (state + drawn[..., :-1]).clamp(-self.limit, self.limit)
+        reward = drawn[..., -1].clamp(-self.limit, self.limit)
+        ended = torch.zeros(after.shape[:-1], dtype=torch.bool, device=state.device)
+        if self.ends is not None:
+            several = after.reshape(-1, *state.shape)
+            ended = torch.stack([self.ends(state, cause, a) for a in several]).reshape(after.shape[:-1])
+        return ModelStep(after, reward, ended, spread.expand(after.shape[:-1]))
 
     def step(
         self,
@@ -161,6 +170,8 @@ class EnsembleDynamics(ForwardModel):
     ) -> ModelStep:
         """One draw of one elite per row, chosen at random."""
         mean, std, spread = self._predict(state, cause)
+        if self.average:
+            return self._made(state, cause, mean.mean(0), spread)
         rows = torch.arange(len(state), device=state.device)
         which: Int64[Tensor, " batch"] = torch.randint(len(mean), (len(state),), generator=generator).to(state.device)
         noise = torch.randn(mean.shape[1:], generator=generator).to(state)
@@ -173,8 +184,9 @@ class EnsembleDynamics(ForwardModel):
         generator: torch.Generator | None = None,
     ) -> ModelStep:
         """`samples` draws of every elite."""
+        if self.average:
+            return super().candidates(state, cause, generator)
         mean, std, spread = self._predict(state, cause)
         mean, std = (v.repeat(self.samples, 1, 1) for v in (mean, std))
         drawn = mean + std * torch.randn(mean.shape, generator=generator).to(state)
-        parts = [self._made(state, cause, d, spread) for d in drawn]
-        return ModelStep(*(torch.stack(values) for values in zip(*parts)))
+        return self._made(state, cause, drawn, spread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -27,18 +28,26 @@ class StackedMLP(nn.Module):
     Args:
         nets: how many.
         inputs, outputs: features in and out.
-        width, depth: units of each hidden layer, and their number.
+        width, depth: units of each hidden layer, and their number; or the units of every hidden layer in turn.
         activation: between layers.
     """
 
     def __init__(
-        self, nets: int, inputs: int, outputs: int, *, width: int = 256, depth: int = 2, activation: Activation = "relu"
+        self,
+        nets: int,
+        inputs: int,
+        outputs: int,
+        *,
+        width: int | Sequence[int] = 256,
+        depth: int = 2,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         if activation not in get_args(Activation):
             raise unknown_name("activation", activation, get_args(Activation))
         self.nets, self.activation = nets, activation
-        sizes = [inputs, *[width] * depth, outputs]
+        hidden = [width] * depth if isinstance(width, int) else list(width)
+        sizes = [inputs, *hidden, outputs]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for size, after in itertools.pairwise(sizes):
             bound = size**-0.5

@@ -20,6 +20,7 @@ STUDIES: dict[str, str] = {
     "red-diff": "invdyn.studies.red_diff:STUDY",
     "rti-dp": "invdyn.studies.rti_dp:STUDY",
     "ravl": "invdyn.studies.ravl:STUDY",
+    "morec": "invdyn.studies.morec:STUDY",
     "sb-irr": "invdyn.studies.sb_irr:STUDY",
     "dynlin-ucb": "invdyn.studies.dynlin_ucb:STUDY",
     "irl-misspec": "invdyn.studies.irl_misspec:STUDY",

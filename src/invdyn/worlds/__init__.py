@@ -8,6 +8,7 @@
 | torch_world, counter_rng | base of the batched torch worlds; random numbers that are functions of seed and step | |
 | rasterizer | batched 2-D pictures, masks, depth and flow in torch | |
 | pendulum | a torque swings up a rod; exact inverse | gymnasium Pendulum-v1 |
+| refrigerator | a temperature under a compressor; PID and on-off controllers | MOREC |
 | point2d, push2d | a point, a pushing disc | this project |
 | gym_adapter, env_attributes | copies of a Gymnasium environment as a world, exact snapshot and restore | gymnasium |
 | mujoco_state | exact state of MuJoCo environments | MuJoCo, mjSTATE_INTEGRATION |

@@ -1,0 +1,135 @@
+"""Sizes and runs of the MOREC study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from invdyn.decisions.dynamics_reward import RewardConfig
+from invdyn.decisions.learned_dynamics import DynamicsConfig
+from invdyn.decisions.offline import OfflineConfig
+from invdyn.decisions.sac import SACConfig
+
+__all__ = ["GROUPS", "MorecConfig", "Variant"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One method that learns a policy on the pendulum."""
+
+    name: str
+    choose: str = "none"
+    """`argmax`, `argmin`, `random`, `last` (argmax by the last discriminator alone), `uncertainty`, `none`."""
+    short: bool = False
+    """Whether rollouts have the host's own length instead of MOREC's."""
+    average: bool = False
+    """Whether the model is the mean of the ensemble."""
+
+
+GROUPS: dict[str, tuple[Variant, ...]] = {
+    "mopo": (
+        Variant("morec", "argmax"),
+        Variant("mopo", "random"),
+        Variant("mopo5", "random", short=True),
+        Variant("argmin", "argmin"),
+        Variant("last", "last"),
+        Variant("mean", average=True),
+        Variant("uncertainty", "uncertainty"),
+    ),
+    "mobile": (Variant("mobile+morec", "argmax"), Variant("mobile", "random")),
+    "exact": (Variant("exact"), Variant("exact+filter", "argmax")),
+}
+"""Trainings side by side: on the host MOPO, on the host MOBILE, on the true dynamics."""
+
+
+@dataclass(frozen=True)
+class MorecConfig:
+    """Sizes of one scale. Card = the study's specification; ours = chosen here."""
+
+    parts: tuple[str, ...] = ("readout", "planted", "refrigerator", "pendulum", "mopo", "mobile", "exact")
+    """Which experiments run; those on the pendulum's policies need `pendulum`."""
+    rows: int = 4000
+    """Transitions of the linear-Gaussian world (ours)."""
+    refrigerator_episodes: int = 50
+    """Of 100 steps, under the PID controller (ours)."""
+    pendulum_episodes: int = 500
+    """Of 40 steps: 20,000 transitions before those outside the part are taken away (card)."""
+    reward: RewardConfig = field(
+        default_factory=lambda: RewardConfig(
+            encoder=(32, 32),
+            head=(32,),
+            iterations=120,
+            every=4,
+            snapshots=30,
+            starts=128,
+            horizon=3,
+            discriminator_updates=3,
+            discriminator_lr=1e-3,
+            model_lr=3e-3,
+            warm=0,
+            likelihood=0.3,
+            epochs=2,
+            minibatches=2,
+        )
+    )
+    """The game where the dynamics are noisy: 30 snapshots (card); nets, rates and rounds ours."""
+    pendulum_reward: RewardConfig = field(
+        default_factory=lambda: RewardConfig(
+            encoder=(64, 64),
+            head=(64,),
+            iterations=240,
+            every=8,
+            snapshots=30,
+            starts=128,
+            horizon=2,
+            discriminator_updates=8,
+            discriminator_lr=2e-3,
+            model_lr=3e-3,
+            warm=0,
+            likelihood=1.0,
+            epochs=2,
+            minibatches=2,
+        )
+    )
+    """The same on the pendulum, which has no noise to tell errors by: sharper discriminators (ours)."""
+    dynamics: DynamicsConfig = field(
+        default_factory=lambda: DynamicsConfig(
+            members=5, elites=5, width=64, depth=2, lr=2e-3, lr_factor=1.0, epochs=12
+        )
+    )
+    """The ensemble: 5 nets of 64-64 (card)."""
+    pairs: int = 1000
+    """(s, a) at which candidates are compared, inside and outside the data (ours)."""
+    rolled: int = 30
+    """Rollouts under unseen policies (ours)."""
+    steps: int = 100
+    """Of a rollout (card)."""
+    length: int = 100
+    """Steps of a rollout that MOREC learns from (card)."""
+    host_length: int = 5
+    """Of MOPO's own (MOPO: 1 or 5)."""
+    penalty: float = 0.5
+    """c of MOPO, the card's for HalfCheetah, for every variant of that host."""
+    mobile_penalty: float = 0.5
+    """Weight of MOBILE's inconsistency (ours)."""
+    epochs: int = 5
+    """Rounds of rollouts and updates (ours)."""
+    updates: int = 300
+    """Per round (ours)."""
+    starts: int = 20
+    """Rollouts per round (ours)."""
+    batch: int = 128
+    """Transitions per update (ours)."""
+    real: float = 0.05
+    """Share of recorded ones (card)."""
+    evaluation: int = 30
+    """Starts of an evaluation, 200 steps each (ours)."""
+
+    def agent(self) -> SACConfig:
+        """Settings of every learner: twin critics of 64-64, rates for short trainings (ours)."""
+        return SACConfig(critics=2, eta=0.0, width=64, depth=2, alpha=0.1, actor_lr=1e-3, critic_lr=1e-3, alpha_lr=1e-3)
+
+    def schedule(self) -> OfflineConfig:
+        """Five epochs of rollouts are kept (card)."""
+        return OfflineConfig(
+            epochs=self.epochs, updates=self.updates, starts=self.starts, keep=5, batch=self.batch, real=self.real
+        )
