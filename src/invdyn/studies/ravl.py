@@ -23,7 +23,7 @@ __all__ = ["STUDY", "Ravl"]
 
 SCALES = {
     "smoke": RavlConfig(
-        parts=("exact", "pairs"), updates=20, diagnose_at=20, batch=32, pool=100, evaluation=10, replicas=4000
+        parts=("exact", "base", "mopo"), updates=20, diagnose_at=20, batch=32, pool=100, evaluation=10, replicas=4000
     ),
     "laptop": RavlConfig(),
 }
@@ -113,6 +113,9 @@ class Ravl(Study[RavlConfig]):
                 outcomes[seed].curves.update(found[str(seed)]["curves"])
         for outcome in outcomes.values():
             m = outcome.metrics
+            if "mopo.start_values" in m:
+                pair = zip(m.pop("base.start_values"), m.pop("mopo.start_values"), strict=True)
+                m["mopo.difference"] = max(abs(a - b) for a, b in pair)
             if "pendulum.ravl.score" in m:
                 m["pendulum.gain"] = m["pendulum.ravl.score"] - m["pendulum.base.score"]
         return outcomes

@@ -28,8 +28,8 @@ POINT = Point2DConfig.first_order()
 UNIT = torch.ones(2)
 CHECKS = 8
 """Points of a learning curve."""
-EDGE_VALUE_STEPS = 8
-"""Steps in which the goal is reached from everywhere a rollout of three steps can end: later rewards are 0."""
+STEPS = 50
+"""Steps that the policy is followed for its true value; as many as an evaluation has."""
 
 
 def point(group: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[str, Any]:
@@ -51,8 +51,10 @@ def point(group: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[str, 
         scale=config.reward_scale,
     )
     patched = torch.tensor([v.method == "oracle" for v, _ in runs])
-    oracle = _Oracle(patched, lengths, config) if bool(patched.any()) else None
+    oracle = _Oracle(patched, lengths, loop) if bool(patched.any()) else None
     agent = SAC(config.agent(variants[0].method), 2, 2, [s for _, s in runs], bootstrap=oracle)
+    if oracle is not None:
+        oracle.agent = agent
     look = Point2D(config.evaluation, POINT)
     look.reset(range(config.evaluation))
     start, schedule = look.state(), config.schedule(config.updates, 0.0)
@@ -74,7 +76,7 @@ def point(group: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[str, 
     values = agent.values(loop.observe(start.expand(len(runs), -1, -1)))
     found: dict[str, Any] = {}
     for number, seed in enumerate(seeds):
-        metrics: dict[str, float] = {}
+        metrics: dict[str, Any] = {}
         lines: dict[str, Any] = {}
         for offset, variant in enumerate(variants):
             run = number * len(variants) + offset
@@ -86,10 +88,8 @@ def point(group: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[str, 
                 "returns": [float(c[1][run]) for c in curves],
                 "values": [float(c[2][run]) for c in curves],
             }
-        if group == "pairs":
-            first = number * len(variants)
-            base, mopo = (first + [v.name for v in variants].index(n) for n in ("base.k1", "mopo.k1"))
-            metrics["mopo.difference"] = float((values[base] - values[mopo]).abs().max())
+        if group in ("base", "mopo"):
+            metrics[f"{group}.start_values"] = (values[number] / config.reward_scale).flatten().tolist()
         if group == "ravl":
             metrics["penalty.ratio"] = metrics["ravl.k1.edge"] / metrics["ravl.k1.within"]
         found[str(seed)] = {"metrics": metrics, "curves": lines}
@@ -105,20 +105,36 @@ def _beyond(rows: Transitions, lengths: Tensor) -> Tensor:
 
 
 class _Oracle:
-    """OraclePatch: the optimal value, known in closed form, at edge-of-reach targets of the patched runs."""
+    """OraclePatch: the present policy's true value at edge-of-reach targets of the patched runs.
 
-    def __init__(self, patched: Tensor, lengths: Tensor, config: RavlConfig) -> None:
-        self.patched, self.lengths, self.config = patched, lengths, config
-        self.gamma = config.agent("oracle").gamma
-        self.world = Point2D(int(patched.sum()) * config.batch, POINT)
+    The policy is followed from there through the true dynamics, `STEPS` of them.
+    """
+
+    def __init__(self, patched: Tensor, lengths: Tensor, loop: RolloutLoop) -> None:
+        self.patched, self.lengths, self.loop = patched, lengths, loop
+        self.agent: SAC | None = None
 
     def __call__(self, batch: Transitions, value: Tensor) -> Tensor:
-        place = batch.next_observation[self.patched]
-        self.world.x[:2] = place.reshape(-1, 2).T.double()
-        best = self.world.optimal_value(self.gamma, EDGE_VALUE_STEPS).float().reshape(place.shape[:2])
+        assert self.agent is not None
         true = value.clone()
-        true[self.patched] = self.config.reward_scale * best
+        true[self.patched] = self.policy_value(batch.next_observation[self.patched])
         return torch.where(self.patched[:, None] & _beyond(batch, self.lengths), true, value)
+
+    def policy_value(self, place: Tensor) -> Tensor:
+        """Discounted return of the median action from places [run, batch, 2] of the patched runs."""
+        agent = self.agent
+        assert agent is not None
+        chosen = [(w[self.patched], b[self.patched]) for w, b in zip(agent.actor.weights, agent.actor.biases)]
+        x, total, c = place.double(), torch.zeros(place.shape[:2], dtype=torch.float64), POINT
+        goal = torch.tensor(c.goal, dtype=torch.float64)
+        for step in range(STEPS):
+            y = x.float()
+            for k, (weight, bias) in enumerate(chosen):
+                y = torch.baddbmm(bias, y, weight)
+                y = agent.actor.act(y) if k < len(chosen) - 1 else y
+            x = x + c.gear * torch.tanh(y.chunk(2, -1)[0])  # one step of the first-order point
+            total -= agent.config.gamma**step * c.reward_scale * (x - goal).norm(dim=-1)
+        return (self.loop.scale * total).float()
 
 
 def pendulum(method: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[str, Any]:
