@@ -35,6 +35,12 @@ def _worlds() -> list[Claim]:
                 Threshold(">=", 2.0),
             ),
             Claim(
+                f"5{letter}-uncut",
+                f"{world}, ours: the same with the candidate of highest r_D always taken and no rollout cut",
+                f"{world}.rolled.uncut_gain",
+                Threshold(">=", 2.0),
+            ),
+            Claim(
                 f"5{letter}-cut",
                 f"{world}, unseen policy: error of transitions that were cut over that of those kept",
                 f"{world}.rolled.cut_ratio",

@@ -41,7 +41,8 @@ def models(name: str, case: Case, seeds: Sequence[int], config: MorecConfig) -> 
                 here["metrics"] |= {f"{name}.rolled.{key}": float(v[run]) for key, v in one_step.items()}
     for seed in seeds:
         m = found[str(seed)]["metrics"]
-        m[f"{name}.rolled.gain"] = m[f"{name}.rolled.morec"] / max(m[f"{name}.rolled.random"], 1.0)
+        for key, method in (("gain", "morec"), ("uncut_gain", "uncut")):
+            m[f"{name}.rolled.{key}"] = m[f"{name}.rolled.{method}"] / max(m[f"{name}.rolled.random"], 1.0)
     return found
 
 

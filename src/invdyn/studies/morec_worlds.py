@@ -124,7 +124,7 @@ class Unseen:
     """Policies the data do not know, as acting functions of `RolloutLoop`: causes in half-ranges."""
 
     def __init__(self, name: str) -> None:
-        self.policy = OnOff(-1.0, 11.0) if name == "refrigerator" else None
+        self.policy = OnOff(-10.0, 20.0) if name == "refrigerator" else None
 
     def reset(self, runs: int, batch: int) -> None:
         if self.policy is not None:
