@@ -47,14 +47,22 @@ CLAIMS = (
     _least("7a", "12 points from sigma 3: rescaling about the mean over the teleport, MSE", "kernel.about_mean", 2.0),
     _least("7b", "rescaling about zero over the teleport, MSE", "kernel.about_zero", 5.0),
     _least("8", "the Gaussian's sample alone, MSE to the reference", "kernel.mse_gaussian", 0.1),
-    _most("9a", "trained net: skipping 4 of 18 points changes the MSE, relative", "net.change_4", 0.10),
+    Claim(
+        "9a",
+        "trained net: skipping 4 of 18 points changes the MSE, relative",
+        "net.change_4",
+        Threshold("<=", 0.10),
+        reason="on every seed the error rises by 3e-5, a tenth of the full grid's own error on this net (3e-4; kernel "
+        "mixture: 3e-3)",
+    ),
     _least("9b", "trained net: skipping 10 multiplies it", "net.hurt_10", 5.0),
     _most("9c", "(ours) trained net: W2 to digits held out, 4 skipped over full", "net.w2_ratio", 1.02),
-    _least(
+    Claim(
         "9d",
         "(ours) the net's samples are nearer to the Gaussian's than to the memorising delta mixture's: MSE ratio",
         "net.delta_over_gaussian",
-        2.0,
+        Threshold(">=", 2.0),
+        reason="falls as the net trains, 2.6 after 1,500 updates, 1.5 after 4,000: it comes to memorise 1,400 digits",
     ),
     _most("10a", "(ours) what is left of a push along a component: its formula", "closed.sensitivity", 1e-10, True),
     _least("10b", "(ours) share of the trajectory in the plane of noise and sample", "emergence.kernel_plane", 0.99),

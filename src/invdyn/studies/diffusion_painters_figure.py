@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invdyn.studies.diffusion_painters_config import DiffusionPaintersConfig
+from invdyn.studies.diffusion_painters_config import LEVELS, DiffusionPaintersConfig
 from invdyn.studies.diffusion_painters_net import WATCHED
 from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, panels
 from invdyn.studies.study import Outcome
@@ -38,7 +38,16 @@ def _emergence(axis: Axes, c: Mapping[str, Any]) -> None:
     axis.loglog(top, c["gaussian"], "o", color=BLUE, markersize=4, label="Gaussian")
     axis.loglog(top, c["kernel"], "s", color=ORANGE, markersize=4, label="kernel mixture")
     axis.set(title="Outline first: where each of 20\ncomponents is half there", xlabel="variance l", ylabel="sigma")
+    _plain_ticks(axis, (0.2, 0.5, 1, 2), (1, 2, 3))
     axis.legend(frameon=False, fontsize=8)
+
+
+def _plain_ticks(axis: Axes, x: Sequence[float], y: Sequence[float] = ()) -> None:
+    """These ticks and no others: on a short logarithmic axis matplotlib's labels lie on each other."""
+    axis.set_xticks(x, [f"{v:g}" for v in x], minor=False)
+    if y:
+        axis.set_yticks(y, [f"{v:g}" for v in y], minor=False)
+    axis.minorticks_off()
 
 
 def _share(axis: Axes, c: Mapping[str, Any]) -> None:
@@ -85,6 +94,7 @@ def _chunks(axis: Axes, c: Mapping[str, Mapping[str, float]]) -> None:
             axis.semilogx(*zip(*pairs), style, color=colours[name], markersize=4, linewidth=1.2, label=label)
     axis.set(title="Chunks of actions: share of the\nkernel mixture's score", xlabel="sigma", ylabel="share")
     axis.set_ylim(-0.3, 1.03)
+    _plain_ticks(axis, LEVELS)
     axis.legend(frameon=False, fontsize=7)
 
 
