@@ -241,10 +241,24 @@ def test_status_is_derived_from_what_is_there(tmp_path: Path) -> None:
     assert (rows["vpt"]["status"], rows["deep-linear"]["status"]) == ("open", "built")
     (tmp_path / "deep-linear").mkdir()
     for scale, flags in (("smoke", [True]), ("laptop", [True, False])):
-        record = {"slug": "deep-linear", "scale": scale, "commit": "abc", "claims": [{"passed": f} for f in flags]}
+        claims = [{"id": f"c{k}", "passed": flag} for k, flag in enumerate(flags)]
+        record: dict[str, Any] = {
+            "slug": "deep-linear",
+            "scale": scale,
+            "commit": "abcdefghij",
+            "claims": claims,
+            "seeds": [0, 4],
+        }
+        record |= {"seconds": 90.0, "peak_memory_mb": 12.3, "skipped": [{"id": "c9"}] if len(flags) > 1 else []}
         (tmp_path / "deep-linear" / f"{scale}.json").write_text(json.dumps(record))
     row = next(r for r in studies_table(tmp_path) if r["slug"] == "deep-linear")
-    assert [row[k] for k in ("status", "scale", "passed", "failed", "commit")] == ["partly", "laptop", 1, 1, "abc"]
+    keys = ("status", "scale", "passed", "failed", "commit")
+    assert [row[k] for k in keys] == ["partly", "laptop", 1, 1, "abcdefghij"]
+    lines = [line for line in studies_page(tmp_path).splitlines() if line.startswith("| [deep-linear]")]
+    assert lines == [
+        "| [deep-linear](deep-linear.md) | smoke | 2 | 1 | - | - | 1.5 | 12 | `abcdefg` |",
+        "| [deep-linear](deep-linear.md) | laptop | 2 | 1 | c1 | c9 | 1.5 | 12 | `abcdefg` |",
+    ]
 
 
 def test_the_committed_page_is_up_to_date() -> None:

@@ -42,7 +42,9 @@ def read_results(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(path.read_text())
-        _ = [claim["passed"] for claim in record["claims"]], record["slug"], record["scale"], record["commit"]
+        for key in ("slug", "scale", "commit", "seeds", "seconds", "peak_memory_mb"):
+            _ = record[key]
+        _ = [(claim["id"], claim["passed"]) for claim in record["claims"]]
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path}: not a results file ({error}). Run the study again to write it anew.") from None
     return dict(record)
@@ -107,6 +109,7 @@ def studies_page(results: Path | None = None) -> str:
         "```",
         "",
     ]
+    lines += _results(results_folder() if results is None else results)
     for family, what in FAMILIES.items():
         lines += [f"## {family}: {what}", "", "| system | source | claim | status |", "|---|---|---|---|"]
         for row in (r for r in rows if r["family"] == family):
@@ -115,6 +118,36 @@ def studies_page(results: Path | None = None) -> str:
             lines.append(f"| {name} `{row['slug']}` | {system.source} | {system.claim} | {_status(row)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _results(results: Path) -> list[str]:
+    """What came out, one line per results file: every claim that failed by its id."""
+    lines = [
+        "## Results",
+        "",
+        "Minutes are of the run beside whatever else its machine did; its page has the figures, claim by claim.",
+        "",
+        "| study | scale | seeds | hold | fail | skipped | minutes | MB | commit |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for slug in STUDIES:
+        for path in (results / slug / f"{scale}.json" for scale in SCALES):
+            if path.is_file():
+                record = read_results(path)
+                failed = [claim["id"] for claim in record["claims"] if not claim["passed"]]
+                cells = (
+                    f"[{slug}]({slug}.md)",
+                    record["scale"],
+                    len(record["seeds"]),
+                    len(record["claims"]) - len(failed),
+                    ", ".join(failed) or "-",
+                    ", ".join(claim["id"] for claim in record.get("skipped", ())) or "-",
+                    f"{record['seconds'] / 60:.1f}",
+                    f"{record['peak_memory_mb']:.0f}",
+                    f"`{str(record['commit'])[:7]}`",
+                )
+                lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return [*lines, ""]
 
 
 def _status(row: Mapping[str, Any]) -> str:
