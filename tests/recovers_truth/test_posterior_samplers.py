@@ -108,9 +108,9 @@ def test_parallel_levels_average_and_other_draws() -> None:
     pull = 0.5 * sum(float(PATH.sigma(torch.tensor(t)) ** 2) for t in many) / len(many) * torch.eye(3, dtype=D64)
     exact = torch.linalg.solve(pull + h.mT @ h, (pull @ prior.mean() + y @ h).mT).mT
     assert torch.allclose(red(prior.denoiser(PATH), matrix(h), y, generator(6)), exact, atol=0.05)
-    shared = RedDiff(PATH, [0.5], noise="shared").draw(y.new_zeros(3, 2), 0.5, generator())
+    shared = RedDiff(PATH, [0.5], noise="shared").draw(y.new_zeros(3, 2), 1, generator())
     assert torch.equal(shared[0, 0], shared[0, 2])
-    assert not RedDiff(PATH, [0.5], noise="none").draw(y.new_zeros(3, 2), 0.5, generator()).any()
+    assert not RedDiff(PATH, [0.5], noise="none").draw(y.new_zeros(3, 2), 1, generator()).any()
     assert ordered([0.1, 0.3, 0.2], "descending", generator()) == [0.3, 0.2, 0.1]
     assert sorted(ordered([0.1, 0.3, 0.2], "random", generator())) == [0.1, 0.2, 0.3]
 

@@ -29,6 +29,8 @@ def test_every_claim_is_measured_and_smoke_claims_hold() -> None:
         force_net_steps=2,
         force_calls=4,
         width=16,
+        cost_width=16,
+        cost_depth=2,
         tuning=2,
         images=3,
         phase_images=2,

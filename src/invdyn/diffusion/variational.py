@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,8 +22,9 @@ from torch import Tensor
 
 from invdyn.diffusion.operators import Operator
 from invdyn.diffusion.oracles import GaussianPrior
-from invdyn.diffusion.parameterize import Denoise
+from invdyn.diffusion.parameterize import Denoise, Denoiser
 from invdyn.diffusion.path import Path, along
+from invdyn.diffusion.run import Level, levels_at
 from invdyn.errors import ConfigError, unknown_name
 from invdyn.nn.gaussians import standard_normal
 
@@ -60,11 +63,15 @@ def denoising_field(
     """eps_net(alpha mu + sigma eps) - eps, the net's noise read from D (clipped where asked); no gradient passes."""
     with torch.no_grad():
         alpha, sigma = along(path.alpha(t), mu), along(path.sigma(t), mu)
-        x = alpha * mu + sigma * eps
-        denoised = denoise(x, t)
-        if clip is not None:
-            denoised = denoised.clamp(-clip, clip)
-        return (x - alpha * denoised) / sigma - eps
+        return _field(denoise, mu, t, eps, alpha, sigma, clip)
+
+
+def _field(denoise: Denoise, mu: Tensor, t: Tensor, eps: Tensor, alpha: Any, sigma: Any, clip: float | None) -> Tensor:
+    x = alpha * mu + sigma * eps
+    denoised = denoise(x, t)
+    if clip is not None:
+        denoised = denoised.clamp(-clip, clip)
+    return x.sub_(alpha * denoised).div_(sigma).sub_(eps)
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,9 @@ class RedDiff:
         adam = torch.optim.Adam([mu], lr=self.lr, betas=self.betas)
         inside = 1.0 if self.sums else 1 / mu[0].numel()
         eps = mu.detach()
-        for step, levels in enumerate(self.times):
+        known = dict(zip(self.visited, levels_at(self.path, self.visited)))
+        for step, times in enumerate(self.times):
+            levels = [known[t] for t in _levels(times)]
             for group in adam.param_groups:
                 group["lr"] = self.lr * (1 + (self.final_lr - 1) * step / max(1, len(self.times) - 1))
             adam.zero_grad()
@@ -153,40 +162,55 @@ class RedDiff:
             misfit = error.sum() if self.sums else error.mean(1).sum()
             (self.data / 2 * misfit).backward()
             assert mu.grad is not None
-            eps = -eps if self.noise == "paired" and step % 2 else self.draw(mu.detach(), levels, generator)
+            eps = -eps if self.noise == "paired" and step % 2 else self.draw(mu.detach(), len(levels), generator)
             mu.grad += inside * self.pull(denoise, x0.detach(), levels, eps)
             adam.step()
             if watch is not None:
                 watch(step, mu.detach())
         return mu.detach()
 
+    @property
+    def visited(self) -> list[float]:
+        """Every noise level there is, once."""
+        return list(dict.fromkeys(t for step in self.times for t in _levels(step)))
+
     def draw(
-        self, mu: Float[Tensor, "batch *event"], levels: float | tuple[float, ...], generator: torch.Generator
+        self, mu: Float[Tensor, "batch *event"], levels: int, generator: torch.Generator
     ) -> Float[Tensor, "draw batch *event"]:
-        """eps of a step, for every draw and level."""
-        count = self.draws * len(_levels(levels))
+        """eps of a step, for every level and draw."""
+        count = self.draws * levels
         like = mu[:1] if self.noise == "shared" else mu
         if self.noise == "none":
             return mu.new_zeros(count, *mu.shape)
-        half = standard_normal(like.expand((self.draws + 1) // 2 * len(_levels(levels)), *like.shape), generator)
-        return torch.cat([half, -half])[:count].expand(-1, *mu.shape)
+        half = standard_normal(like.expand((self.draws + 1) // 2 * levels, *like.shape), generator)
+        eps = half if len(half) == count else torch.cat([half, -half])[:count]
+        return eps.expand(-1, *mu.shape)
 
     def pull(
         self,
         denoise: Denoise,
         mu: Float[Tensor, "batch *event"],
-        levels: float | tuple[float, ...],
+        levels: Sequence[Level],
         eps: Float[Tensor, "draw batch *event"],
     ) -> Float[Tensor, "batch *event"]:
         """lambda_t (eps_net - eps), averaged over draws and levels."""
-        when = mu.new_tensor(_levels(levels)).repeat(self.draws).repeat_interleave(len(mu))
-        many = mu.expand(len(eps), *mu.shape).flatten(0, 1)
-        field = denoising_field(denoise, many, when, eps.flatten(0, 1), self.path, self.clip)
-        ratio = self.path.sigma(when) / self.path.alpha(when)
-        scaled = (along(SHAPES[self.weighting](ratio), field) * field).reshape(len(eps), *mu.shape).mean(0)
+        total = torch.zeros_like(mu)
+        with torch.no_grad():
+            for k, level in enumerate(levels):
+                own = eps[k :: len(levels)]
+                many = mu if len(own) == 1 else mu.expand(len(own), *mu.shape).flatten(0, 1)
+                asked = partial(_together, denoise, level)
+                field = _field(asked, many, level.tensor(many), own.flatten(0, 1), level.alpha, level.sigma, self.clip)
+                ratio = float(SHAPES[self.weighting](torch.tensor(level.sigma / level.alpha, dtype=torch.float64)))
+                total.add_(field.reshape(own.shape).mean(0), alpha=ratio / len(levels))
         if isinstance(self.weight, Tensor):
-            return (scaled.flatten(1) @ self.weight.mT).reshape(mu.shape)
-        return self.weight * scaled
+            return (total.flatten(1) @ self.weight.mT).reshape(mu.shape)
+        return self.weight * total
+
+
+def _together(denoise: Denoise, level: Level, x: Tensor, t: Tensor) -> Tensor:
+    """D where all samples share a level."""
+    return denoise.together(x, t, level[1:]) if isinstance(denoise, Denoiser) else denoise(x, t)
 
 
 def _levels(step: float | tuple[float, ...]) -> tuple[float, ...]:

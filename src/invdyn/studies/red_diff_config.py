@@ -14,7 +14,7 @@ from invdyn.nn import EMAConfig
 from invdyn.nn.time_mlp import TimeMLP
 from invdyn.training import Trainer, TrainerConfig
 
-__all__ = ["PATH", "RedDiffConfig", "descending", "grid", "train"]
+__all__ = ["PATH", "RedDiffConfig", "Shaped", "descending", "grid", "train"]
 
 PATH = DiscretePath.linear()
 """1,000 levels, betas 1e-4 to 0.02: the paper's."""
@@ -50,6 +50,10 @@ class RedDiffConfig:
     """Updates of the force histories' net (ours)."""
     width: int = 256
     """Units of its three hidden layers (ours)."""
+    cost_width: int = 512
+    """Units of the hidden layers of the net that memory and time are measured on (ours)."""
+    cost_depth: int = 8
+    """How many of them (ours)."""
     batch: int = 256
     """Samples an update (ours)."""
     lr: float = 2e-3

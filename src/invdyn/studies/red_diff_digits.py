@@ -11,9 +11,10 @@ from torch import Tensor
 from invdyn.diffusion import DDIM, DeltaMixturePrior, Denoiser, GaussianPrior, Imputation, RedDiff, Sampler
 from invdyn.diffusion.operators import Operator, block_average, blur, clipped, hide, phase_retrieval
 from invdyn.diffusion.posterior import DPS, Projection, pgdm, wiener
+from invdyn.nn.time_mlp import TimeMLP
 from invdyn.studies.diffusion_principles_config import digits as all_digits
 from invdyn.studies.part import Part, generators
-from invdyn.studies.red_diff_config import PATH, RedDiffConfig, descending, grid, train
+from invdyn.studies.red_diff_config import PATH, RedDiffConfig, Shaped, descending, grid, train
 from invdyn.verify.cost import CostMeter, peak_tensor_mb
 from invdyn.verify.metrics import psnr, ssim
 
@@ -46,7 +47,7 @@ def tasks(g: torch.Generator) -> dict[str, Operator]:
         "inpaint": hide(~hidden),
         "left": hide(pixels % SIDE < SIDE // 2),
         "super": block_average(2),
-        "blur": blur(torch.outer(bell, bell) / bell.sum() ** 2),
+        "blur": blur(torch.outer(bell, bell) / bell.sum() ** 2, floor=0.1),
         "hdr": clipped(2.0),
     }
 
@@ -57,7 +58,7 @@ def quality(found: Tensor, truth: Tensor) -> float:
 
 
 def methods(denoise: Denoiser, config: RedDiffConfig) -> dict[str, list[Answer]]:
-    """Every method that asks the net, three settings each; as many calls of the net for all."""
+    """Every method that asks the net, four settings each; as many calls of the net for all."""
     times, levels = grid(config.calls), descending(config.calls)
 
     def red(**settings: Any) -> Answer:
@@ -79,13 +80,13 @@ def methods(denoise: Denoiser, config: RedDiffConfig) -> dict[str, list[Answer]]
     def projected(eta: float) -> Answer:
         return sampled(lambda f, y: {"rule": DDIM(eta), "guide": Projection(f, y, PATH, config.noise)})
 
-    weights = (0.03, 0.1, 0.25)
+    weights = (0.01, 0.03, 0.1, 0.25)
     return {
         "red_diff": [red(noise="paired", weight=w) for w in weights],
         "red_diff_own_eps": [red(weight=w) for w in weights],
-        "dps": [dps(w) for w in (0.4, 0.8, 1.6)],
-        "pgdm": [pseudo_inverse_guided(w) for w in (0.5, 1.0, 1.5)],
-        "projection": [projected(e) for e in (0.0, 0.85, 1.0)],
+        "dps": [dps(w) for w in (0.5, 1.0, 2.0, 4.0)],
+        "pgdm": [pseudo_inverse_guided(w) for w in (0.5, 1.0, 1.5, 2.0)],
+        "projection": [projected(e) for e in (0.0, 0.5, 0.85, 1.0)],
     }
 
 
@@ -137,7 +138,11 @@ def digits(seed: int, config: RedDiffConfig) -> Part:
     others = ("dps", "pgdm", "projection", "wiener", "pseudo_inverse")
     metrics["super.over_best"] = metrics["super.psnr.red_diff"] - max(metrics[f"super.psnr.{o}"] for o in others)
     phases, pictures = phase(denoise, held, seed, config)
-    metrics |= cost(denoise, truth, config) | phases
+    metrics |= phases | {f"small_net.{k}": v for k, v in cost(denoise, truth, config).items()}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        large = TimeMLP(SIDE**2, width=config.cost_width, depth=config.cost_depth).requires_grad_(False)
+    metrics |= cost(Denoiser(Shaped(large), PATH, "edm", 0.5), truth, config)
     return Part(metrics, {"digits": shown, "phase": pictures, "losses": losses})
 
 

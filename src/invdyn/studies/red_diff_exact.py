@@ -174,7 +174,7 @@ def mixture(seed: int, config: RedDiffConfig) -> Part:
     truth = prior.sample(config.mixture_runs, g)
     y = truth @ h.mT
     y = y + noise * torch.randn(y.shape, generator=g, dtype=torch.float64)
-    operator, denoise, times = matrix(h), prior.denoiser(PATH), grid(config.calls)
+    operator, denoise, times = matrix(h), prior.denoiser(PATH), grid(config.mixture_steps)
 
     def share(found: Tensor) -> float:
         good = 0
@@ -190,7 +190,7 @@ def mixture(seed: int, config: RedDiffConfig) -> Part:
     for name, order in orders.items():
         red = RedDiff(PATH, order, 1.0, data=1 / noise**2, sums=True, lr=0.1)
         answers[name] = red(denoise, operator, y, g)
-    # The paper's code for 100 calls: too few for Adam to reach a mode from the pseudo-inverse.
+    # As few as the digits get: too few for Adam to reach a mode from the pseudo-inverse.
     red = RedDiff(PATH, descending(config.calls), 1.0, data=1 / noise**2, sums=True, lr=0.1)
     answers["red_diff_few"] = red(denoise, operator, y, g)
     answers["sds"] = RedDiff(PATH, levels, data=0.0, sums=True, lr=0.1)(denoise, operator, y, g)
