@@ -22,6 +22,15 @@ RECORDED = {
 }
 
 
+REPLAY = (
+    "the model's constant noise is not the truth's: the true law replayed with it misses the last snapshot as far "
+    "(Lotka-Volterra 0.5 to 0.8, threshold about 0.2)"
+)
+VALLEY = "b and k make up for each other along a valley in which KL hardly changes; 10 iterations end on the way"
+FEW = "50 particles and the wrong noise leave a bias at which KL no longer moves"
+REASONS = {"repressilator.over.oracle": VALLEY, "repressilator.over.fresh": VALLEY}
+
+
 def _below(id_: str, statement: str, metric: str, bound: float, *, smoke: bool = False, reason: str = "") -> Claim:
     return Claim(id_, statement, metric, Threshold("<=", bound), smoke=smoke, reason=reason)
 
@@ -38,13 +47,23 @@ def _held_out() -> list[Claim]:
             1,
         ):
             text = f"{NAMES[name]}: mean EMD at held-out snapshots over that of {words}"
-            rows.append(_below(f"5{letter}{number}", text, f"{name}.over.{method}", bound))
+            rows.append(
+                _below(
+                    f"5{letter}{number}",
+                    text,
+                    f"{name}.over.{method}",
+                    bound,
+                    reason=REASONS.get(f"{name}.over.{method}", ""),
+                )
+            )
         text = f"(ours) {NAMES[name]}: the same over the exact vanilla bridge (entropic coupling, Brownian bridges)"
         rows.append(_below(f"5{letter}4", text, f"{name}.over.sinkhorn", 0.6))
         text = f"(ours) {NAMES[name]}: the same over OT-CFM"
         rows.append(_below(f"5{letter}5", text, f"{name}.over.flow", 0.7))
         text = f"(ours) {NAMES[name]}: the same over another draw of the truth"
-        rows.append(_below(f"5{letter}6", text, f"{name}.over.fresh", 1.5))
+        rows.append(
+            _below(f"5{letter}6", text, f"{name}.over.fresh", 1.5, reason=REASONS.get(f"{name}.over.fresh", ""))
+        )
     return rows
 
 
@@ -64,12 +83,19 @@ CLAIMS = (
     _below("4a", "Lotka-Volterra: largest relative rise of KL(q || p) in an iteration", "lotka_volterra.kl.rise", 0.02),
     _below("4b", "repressilator: largest relative rise of KL(q || p) in an iteration", "repressilator.kl.rise", 0.02),
     *_held_out(),
-    _below("6a", "Lotka-Volterra parameters after 10 iterations: largest relative error", "lotka_volterra.error", 0.15),
+    _below(
+        "6a",
+        "Lotka-Volterra parameters after 10 iterations: largest relative error",
+        "lotka_volterra.error",
+        0.15,
+        reason=FEW,
+    ),
     Claim(
         "6b",
         "Lotka-Volterra: every parameter is nearer than after iteration 1: least gain in relative error",
         "lotka_volterra.error.gain",
         Threshold(">=", 0.0),
+        reason=FEW,
     ),
     _below("7", "a family of zero drift gives the vanilla bridge: difference", "zero.difference", 0.0, smoke=True),
     *(
@@ -78,6 +104,7 @@ CLAIMS = (
             f"{NAMES[name]}: replay from the first snapshot, W2 at the last over W2 at held-out snapshots",
             f"{name}.replay.over_held_out",
             2.0,
+            reason=REPLAY,
         )
         for letter, name in zip("ab", ("lotka_volterra", "repressilator"))
     ),
