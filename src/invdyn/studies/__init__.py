@@ -5,7 +5,8 @@
 | `systems.py` | `SYSTEMS`: all 58 systems with family, title, source and claim, in one literal table |
 | `registry.py` | `STUDIES`: which of them are built |
 | `study.py` | `Study`: experiment, controls, claims; `Context`: device, data, parts that survive a kill |
-| `part.py` | `Part`, `generators`, `run_parts`: experiments, their random streams, resumable |
+| `part.py` | `Part`, `generators`, `run_parts`, `run_jobs`: experiments, their random streams, resumable |
+| `nets.py` | `fit_time_mlp`: the small nets of the diffusion studies |
 | `claim.py` | `Claim`: a statement with its threshold; `Verdict`: what came out |
 | `run.py` | `run_study`: runs, judges, writes results/<slug>/<scale>.json and .svg |
 | `provenance.py` | commit, versions, host, peak memory |
@@ -16,6 +17,13 @@
 | `nesterov_dynamics.py` | Parimi et al. 2025; the claims and experiments beside it |
 | `diffusion_principles.py` | Lai et al. 2025; the claims and experiments beside it |
 | `rti_dp.py` | Duan, Yin, Kragic 2025; the claims and experiments beside it |
+| `diffusion_painters.py` | Wang, Vastola, TMLR; the claims and experiments beside it |
+| `red_diff.py` | Mardani et al., ICLR 2024; the claims and experiments beside it |
+| `sb_irr.py` | Shen, Berlinghieri, Broderick, AISTATS 2025; the claims and experiments beside it |
+| `ravl.py` | Sims et al., NeurIPS 2024; the claims and experiments beside it |
+| `morec.py` | Luo et al., ICLR 2024; the claims and experiments beside it |
+| `dynlin_ucb.py` | Mussi et al., ICML 2023; the claims and experiments beside it |
+| `irl_misspec.py` | rewards from wrong models; the claims and experiments beside it |
 """
 
 from invdyn.studies.claim import Claim, Threshold, Verdict

@@ -12,7 +12,6 @@ from invdyn.diffusion import DeltaMixturePrior, Denoiser, GaussianPrior, Telepor
 from invdyn.diffusion.moments import ClassGaussians, gaussian_of, round_about
 from invdyn.diffusion.outline import explained_share
 from invdyn.diffusion.parameterize import Denoise
-from invdyn.nn import EMAConfig
 from invdyn.nn.time_mlp import TimeMLP
 from invdyn.studies.diffusion_painters_config import (
     EDM,
@@ -26,8 +25,8 @@ from invdyn.studies.diffusion_painters_config import (
 )
 from invdyn.studies.diffusion_painters_kernel import HIGH, contest, judged, miss
 from invdyn.studies.diffusion_principles_nets import losses
+from invdyn.studies.nets import fit_time_mlp
 from invdyn.studies.part import Part, generators
-from invdyn.training import Trainer, TrainerConfig
 from invdyn.verify.metrics import sliced_w2, spearman
 
 __all__ = ["on_net"]
@@ -119,23 +118,16 @@ def _trained(seen: Tensor, spread: float, config: DiffusionPaintersConfig, seed:
         # Grey levels are multiples of 1/8: spread evenly within their step, as levels of a picture are.
         return chosen + (torch.rand(chosen.shape, generator=g) - 0.5) / 8
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        net = TimeMLP(64, width=config.width, octaves=0)
-    trainer = TrainerConfig(
+    return fit_time_mlp(
+        lambda: TimeMLP(64, width=config.width, octaves=0),
+        losses(spread)["edm"],
+        draw,
         steps=config.steps,
-        batch_size=config.batch,
-        optimizer="adam",
+        batch=config.batch,
         lr=config.lr,
-        weight_decay=0.0,
-        clip=None,
-        ema=EMAConfig("power", 0.9999, 0.75),
         seed=seed,
-        log_every=max(1, config.steps // 20),
-        tensorboard=False,
-    )
-    Trainer(trainer).fit(net, losses(spread)["edm"], draw, observe=watch)
-    return net
+        observe=watch,
+    )[0]
 
 
 def _explained(denoise: Denoise, prior: GaussianPrior, data: Tensor, g: torch.Generator) -> dict[str, float]:

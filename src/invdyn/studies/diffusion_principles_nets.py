@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -26,17 +26,15 @@ from invdyn.diffusion import (
     mean_velocity_map,
     uniform_grid,
 )
-from invdyn.nn import EMAConfig
 from invdyn.nn.time_mlp import TimeMLP
 from invdyn.studies.diffusion_principles_config import DiffusionPrinciplesConfig, digits, mixture
+from invdyn.studies.nets import Draw, fit_time_mlp
 from invdyn.studies.part import Part, generators
-from invdyn.training import Trainer, TrainerConfig
 from invdyn.verify.metrics import frechet_distance, sliced_w2, w2_exact
 
 __all__ = ["MODELS", "on_digits", "on_mixture"]
 
 LINEAR, EDM = make_path("linear"), make_path("edm")
-Draw = Callable[[torch.Generator, int], Tensor]
 MODELS = ("flow", "edm", "mean_flow", "shortcut")
 
 
@@ -53,24 +51,17 @@ def train(
     name: str, draw: Draw, dim: int, width: int, steps: int, config: DiffusionPrinciplesConfig, seed: int, spread: float
 ) -> tuple[TimeMLP, list[float]]:
     """One net by one objective, and its logged losses; every objective has the same net, rate, batch and updates."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        # Times enter as they are: sines of t - r would dominate du/dt and MeanFlow would learn little from it.
-        net = TimeMLP(dim, scalars=2 if name in ("mean_flow", "shortcut") else 1, width=width, octaves=0)
-    trainer = TrainerConfig(
+    # Times enter as they are: sines of t - r would dominate du/dt and MeanFlow would learn little from it.
+    scalars = 2 if name in ("mean_flow", "shortcut") else 1
+    return fit_time_mlp(
+        lambda: TimeMLP(dim, scalars=scalars, width=width, octaves=0),
+        losses(spread)[name],
+        draw,
         steps=steps,
-        batch_size=config.batch,
-        optimizer="adam",
+        batch=config.batch,
         lr=config.lr,
-        weight_decay=0.0,
-        clip=None,
-        ema=EMAConfig("power", 0.9999, 0.75),
         seed=seed,
-        log_every=max(1, steps // 20),
-        tensorboard=False,
     )
-    result = Trainer(trainer).fit(net, losses(spread)[name], draw)
-    return net, [float(entry["loss"]) for entry in result.history]
 
 
 def samples(nets: Mapping[str, nn.Module], spread: float, noise: Tensor) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from invdyn.studies.morec_exact import planted, readout
 from invdyn.studies.morec_models import models
 from invdyn.studies.morec_policies import policies
 from invdyn.studies.morec_worlds import CASES, fitted_case
+from invdyn.studies.part import run_jobs
 from invdyn.studies.study import Context, Outcome, Study
 
 if TYPE_CHECKING:
@@ -88,12 +89,7 @@ class Morec(Study[MorecConfig]):
                 jobs[part] = lambda part=part: models(part, case(part), seeds, config)  # type: ignore[misc]
             else:
                 jobs[part] = lambda part=part: policies(part, case("pendulum"), seeds, config)  # type: ignore[misc]
-        outcomes = {seed: Outcome({}, {}) for seed in seeds}
-        for name, job in jobs.items():
-            found = context.once(f"{name}, seeds {list(seeds)}", job)
-            for seed in seeds:
-                outcomes[seed].metrics.update(found[str(seed)]["metrics"])
-                outcomes[seed].curves.update(found[str(seed)]["curves"])
+        outcomes = run_jobs(jobs, seeds, context)
         for outcome in outcomes.values():
             m = outcome.metrics
             if "morec.score" in m:

@@ -1,4 +1,4 @@
-"""`Part`: what one experiment of a study found; `generators`: its random streams; `run_parts`: all, resumable."""
+"""`Part`: what one experiment found; `generators`: its random streams; `run_parts`, `run_jobs`: all, resumable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from invdyn.studies.study import Context, Outcome
 
-__all__ = ["Part", "generators", "run_parts"]
+__all__ = ["Part", "generators", "run_jobs", "run_parts"]
 
 Config = TypeVar("Config")
 
@@ -61,4 +61,23 @@ def run_parts(
             outcome.metrics.update(found["metrics"])
             outcome.curves[name] = found["curves"]
         outcomes[seed] = outcome
+    return outcomes
+
+
+def run_jobs(
+    jobs: Mapping[str, Callable[[], Mapping[str, Any]]], seeds: Sequence[int], context: Context
+) -> dict[int, Outcome]:
+    """Experiments that take all seeds at once, each a part that survives a kill.
+
+    Args:
+        jobs: name -> (() -> {str(seed): {"metrics": ..., "curves": name -> curve}}).
+        seeds: all of them.
+        context: keeps finished parts.
+    """
+    outcomes = {seed: Outcome({}, {}) for seed in seeds}
+    for name, job in jobs.items():
+        found = context.once(f"{name}, seeds {list(seeds)}", job)
+        for seed in seeds:
+            outcomes[seed].metrics.update(found[str(seed)]["metrics"])
+            outcomes[seed].curves.update(found[str(seed)]["curves"])
     return outcomes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from invdyn.studies.claim import Claim, Threshold
 from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, panels
+from invdyn.studies.part import run_jobs
 from invdyn.studies.ravl_config import GROUPS, RavlConfig
 from invdyn.studies.ravl_exact import exact
 from invdyn.studies.ravl_worlds import pendulum, point
@@ -123,12 +124,7 @@ class Ravl(Study[RavlConfig]):
         if "pendulum" in config.parts:
             for method in ("base", "ravl"):
                 jobs[f"pendulum {method}"] = lambda method=method: pendulum(method, seeds, config)  # type: ignore[misc]
-        outcomes = {seed: Outcome({}, {}) for seed in seeds}
-        for name, job in jobs.items():
-            found = context.once(f"{name}, seeds {list(seeds)}", job)
-            for seed in seeds:
-                outcomes[seed].metrics.update(found[str(seed)]["metrics"])
-                outcomes[seed].curves.update(found[str(seed)]["curves"])
+        outcomes = run_jobs(jobs, seeds, context)
         for outcome in outcomes.values():
             m = outcome.metrics
             if "mopo.start_values" in m:

@@ -33,7 +33,7 @@ EXPERIMENTS = {
 }
 
 SCALES = {
-    "smoke": RedDiffConfig(parts=("field",), field_draws=10),
+    "smoke": RedDiffConfig(parts=("field",), field_draws=100),  # of ten draws the standard error itself is a guess
     "laptop": RedDiffConfig(),
 }
 

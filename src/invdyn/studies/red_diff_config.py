@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from invdyn.diffusion import Denoiser, DenoisingLoss, DiscretePath, Times
-from invdyn.nn import EMAConfig
 from invdyn.nn.time_mlp import TimeMLP
-from invdyn.training import Trainer, TrainerConfig
+from invdyn.studies.nets import Draw, fit_time_mlp
 
 __all__ = ["PATH", "RedDiffConfig", "Shaped", "descending", "grid", "train"]
 
@@ -101,7 +98,7 @@ class Shaped(nn.Module):
 
 
 def train(
-    draw: Callable[[torch.Generator, int], Tensor],
+    draw: Draw,
     dim: int,
     spread: float,
     steps: int,
@@ -109,23 +106,17 @@ def train(
     seed: int,
 ) -> tuple[Denoiser, list[float]]:
     """The frozen prior, by EDM's loss on the study's path, and its logged losses."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        net = TimeMLP(dim, width=config.width)
-    trainer = TrainerConfig(
-        steps=steps,
-        batch_size=config.batch,
-        optimizer="adam",
-        lr=config.lr,
-        weight_decay=0.0,
-        clip=None,
-        ema=EMAConfig("power", 0.9999, 0.75),
-        seed=seed,
-        log_every=max(1, steps // 10),
-        tensorboard=False,
-    )
     # EDM's noise levels moved with the data's spread, and wider: RED-diff asks at all of them.
     times = Times("log_normal", -1.2 + math.log(spread / 0.5), 1.6)
-    result = Trainer(trainer).fit(net, DenoisingLoss(PATH, "edm", "edm", times, spread), draw)
+    net, losses = fit_time_mlp(
+        lambda: TimeMLP(dim, width=config.width),
+        DenoisingLoss(PATH, "edm", "edm", times, spread),
+        draw,
+        steps=steps,
+        batch=config.batch,
+        lr=config.lr,
+        seed=seed,
+        logs=10,
+    )
     net.requires_grad_(False)
-    return Denoiser(Shaped(net), PATH, "edm", spread), [float(entry["loss"]) for entry in result.history]
+    return Denoiser(Shaped(net), PATH, "edm", spread), losses
