@@ -102,7 +102,7 @@ def test_all_runs_what_can_run(invdyn: Run, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_study_refuses(invdyn: Run, tmp_path: Path) -> None:
     invdyn("study", "deep-liner").refused("unknown study 'deep-liner'. Did you mean 'deep-linear'?")
-    invdyn("study", "morec").refused("study 'morec' (MOREC) is open: it has not been built yet. Built so far:")
+    invdyn("study", "vpt").refused("study 'vpt' (VPT) is open: it has not been built yet. Built so far:")
     invdyn("study", "deep-linear", "--seeds", "seven").refused("seeds 'seven': expected a count like 3")
     invdyn("study", "deep-linear", "--weights", "vit").refused("--weights 'vit': expected NAME=PATH")
     invdyn("study", "deep-linear", "--data", tmp_path / "none").refused("none: no such folder. Pass the folder")
