@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from invdyn.errors import ConfigError
+from invdyn.nn.probabilistic_ensemble import WIDEST
 from invdyn.nn.stacked_mlp import StackedMLP
 
 __all__ = ["CUT", "DynamicsReward", "Snapshots", "calibrated", "probability_of", "reward_of"]
@@ -28,8 +29,6 @@ CUT = 0.6
 """Transitions of less reward end a rollout (released code); a mean probability of 0.4512."""
 TINY = 1e-9
 """Inside the logarithm (released code)."""
-WIDEST = 10.0
-"""Standardised inputs are held within this, as those of the ensembles are."""
 
 Extremes = tuple[float, float]
 """l_min and e_max."""
@@ -161,12 +160,5 @@ class DynamicsReward(nn.Module):
     def only(self, which: Sequence[int]) -> DynamicsReward:
         """The reward that some of the snapshots give; `[-1]`: the last discriminator alone."""
         rows = torch.as_tensor(list(which))
-        old = self.snapshots.nets
-        hidden = [w.shape[2] for w in old.weights[:-1]]
-        nets = StackedMLP(len(rows), old.weights[0].shape[1], 1, width=hidden, activation=old.activation)
-        with torch.no_grad():
-            for new, source in zip([*nets.weights, *nets.biases], [*old.weights, *old.biases]):
-                new.copy_(source[rows])
-        nets = nets.to(self.expert.device)
-        part = Snapshots(nets, self.snapshots.shift, self.snapshots.scale)
+        part = Snapshots(self.snapshots.nets.some(rows), self.snapshots.shift, self.snapshots.scale)
         return DynamicsReward(part, self.expert[rows], self.learner[rows], clip=self.clip, extremes=self.extremes)

@@ -148,11 +148,12 @@ class _Game:
         device = data.reward.device
         self.inputs = torch.cat([data.observation, data.cause], -1)
         change = data.next_observation - data.observation
-        self.shift = torch.cat([self.inputs, change], -1).mean(1)
-        self.scale = torch.cat([self.inputs, change], -1).std(1).clamp(min=1e-6)
+        both = torch.cat([self.inputs, change], -1)
+        self.shift, self.scale = both.mean(1), both.std(1).clamp(min=1e-6)
         n = self.inputs.shape[2]
         self.change_shift, self.change_scale = self.shift[:, None, n:], self.scale[:, None, n:]
         self.input_shift, self.input_scale = self.shift[:, None, :n], self.scale[:, None, :n]
+        self.known = self.standard(self.inputs), (change - self.change_shift) / self.change_scale
         init = Streams([mixed_seed(seed, 61) for seed in seeds])
         self.draws = Streams([mixed_seed(seed, 62) for seed in seeds], device)
         c = config
@@ -186,11 +187,8 @@ class _Game:
     def recorded(self, count: int) -> tuple[Float[Tensor, "run batch in"], Float[Tensor, "run batch out"]]:
         """Standardised (s, a) and changes of recorded transitions."""
         rows = self.draws.index(self.data.rows, count)
-        pick = [v.gather(1, rows[..., None].expand(-1, -1, v.shape[2])) for v in (self.inputs, self.changes())]
-        return self.standard(pick[0]), (pick[1] - self.change_shift) / self.change_scale
-
-    def changes(self) -> Tensor:
-        return self.data.next_observation - self.data.observation
+        x, change = (v.gather(1, rows[..., None].expand(-1, -1, v.shape[2])) for v in self.known)
+        return x, change
 
     @torch.no_grad()
     def roll(self) -> tuple[Tensor, Tensor]:

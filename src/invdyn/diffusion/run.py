@@ -48,6 +48,13 @@ def levels_at(path: Path, times: Sequence[float]) -> list[Level]:
     return [Level(*row) for row in zip(*(c.tolist() for c in columns))]
 
 
+def asked(denoise: Denoise, x: Tensor, at: Level) -> Tensor:
+    """E[x0 | x] as a model says it where all samples share a level; with x's graph where one is recorded."""
+    if isinstance(denoise, Denoiser):
+        return denoise.together(x, at.tensor(x), at[1:])
+    return denoise(x, at.tensor(x))
+
+
 @dataclass
 class Run:
     """What a rule may ask the loop for during one sampling run."""
@@ -81,9 +88,7 @@ class Run:
 
     def asked(self, x: Tensor, at: Level) -> Tensor:
         """E[x0 | x] as the model says it, neither guided nor clipped; with x's graph where one is recorded."""
-        if isinstance(self.denoise, Denoiser):
-            return self.denoise.together(x, at.tensor(x), at[1:])
-        return self.denoise(x, at.tensor(x))
+        return asked(self.denoise, x, at)
 
     def noise(self, like: Tensor) -> Tensor:
         """Fresh standard normal numbers."""

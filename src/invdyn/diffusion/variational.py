@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,9 +21,9 @@ from torch import Tensor
 
 from invdyn.diffusion.operators import Operator
 from invdyn.diffusion.oracles import GaussianPrior
-from invdyn.diffusion.parameterize import Denoise, Denoiser
+from invdyn.diffusion.parameterize import Denoise
 from invdyn.diffusion.path import Path, along
-from invdyn.diffusion.run import Level, levels_at
+from invdyn.diffusion.run import Level, asked, levels_at
 from invdyn.errors import ConfigError, unknown_name
 from invdyn.nn.gaussians import standard_normal
 
@@ -199,18 +198,15 @@ class RedDiff:
             for k, level in enumerate(levels):
                 own = eps[k :: len(levels)]
                 many = mu if len(own) == 1 else mu.expand(len(own), *mu.shape).flatten(0, 1)
-                asked = partial(_together, denoise, level)
-                field = _field(asked, many, level.tensor(many), own.flatten(0, 1), level.alpha, level.sigma, self.clip)
+                field = _field(
+                    lambda x, t, level=level: asked(denoise, x, level),  # type: ignore[misc]
+                    many, level.tensor(many), own.flatten(0, 1), level.alpha, level.sigma, self.clip,
+                )  # fmt: skip
                 ratio = float(SHAPES[self.weighting](torch.tensor(level.sigma / level.alpha, dtype=torch.float64)))
                 total.add_(field.reshape(own.shape).mean(0), alpha=ratio / len(levels))
         if isinstance(self.weight, Tensor):
             return (total.flatten(1) @ self.weight.mT).reshape(mu.shape)
         return self.weight * total
-
-
-def _together(denoise: Denoise, level: Level, x: Tensor, t: Tensor) -> Tensor:
-    """D where all samples share a level."""
-    return denoise.together(x, t, level[1:]) if isinstance(denoise, Denoiser) else denoise(x, t)
 
 
 def _levels(step: float | tuple[float, ...]) -> tuple[float, ...]:

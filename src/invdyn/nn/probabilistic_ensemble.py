@@ -17,7 +17,7 @@ from invdyn.errors import ConfigError
 from invdyn.nn.stacked_mlp import StackedMLP
 from invdyn.worlds.forward_model import ForwardModel, ModelStep
 
-__all__ = ["DECAYS", "Ends", "EnsembleDynamics", "ProbabilisticEnsemble"]
+__all__ = ["DECAYS", "WIDEST", "Ends", "EnsembleDynamics", "ProbabilisticEnsemble"]
 
 DECAYS = (2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4)
 """Of the squared weights of each layer (MBPO)."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -65,6 +66,15 @@ class StackedMLP(nn.Module):
             if layer < last:
                 x = self.act(x)
         return x
+
+    def some(self, which: Int64[Tensor, " chosen"]) -> StackedMLP:
+        """A copy of some of the nets."""
+        part = copy.deepcopy(self)
+        part.nets = len(which)
+        for own, all_ in ((part.weights, self.weights), (part.biases, self.biases)):
+            for layer, tensor in enumerate(all_):
+                own[layer] = nn.Parameter(tensor.detach()[which])
+        return part
 
     def member(self, index: int) -> nn.Sequential:
         """A copy of one net as ordinary layers."""

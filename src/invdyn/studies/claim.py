@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from invdyn.errors import ConfigError
 
-__all__ = ["Claim", "Threshold", "Verdict"]
+__all__ = ["Claim", "Threshold", "Verdict", "at_least", "at_most"]
 
 Relation = Literal["<=", ">=", "within"]
 
@@ -136,3 +136,13 @@ class Claim:
         if any(math.isnan(v) for v in values):
             return math.nan
         return statistics.fmean(values) if self.over == "mean" else statistics.median(values)
+
+
+def at_most(id_: str, statement: str, metric: str, bound: float, **more: Any) -> Claim:
+    """A claim that the metric does not exceed a bound; `more` as in `Claim`."""
+    return Claim(id_, statement, metric, Threshold("<=", bound), **more)
+
+
+def at_least(id_: str, statement: str, metric: str, bound: float, **more: Any) -> Claim:
+    """A claim that the metric does not fall below a bound; `more` as in `Claim`."""
+    return Claim(id_, statement, metric, Threshold(">=", bound), **more)

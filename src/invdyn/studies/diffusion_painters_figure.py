@@ -10,7 +10,7 @@ import numpy as np
 
 from invdyn.studies.diffusion_painters_config import LEVELS, DiffusionPaintersConfig
 from invdyn.studies.diffusion_painters_net import WATCHED
-from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, panels
+from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, digit_sheet, painted
 from invdyn.studies.study import Outcome
 
 if TYPE_CHECKING:
@@ -101,16 +101,7 @@ def _chunks(axis: Axes, c: Mapping[str, Mapping[str, float]]) -> None:
 def _sheet(axis: Axes, shown: Mapping[str, Any], title: str) -> None:
     rows = {"reference": "reference", "skip_4": "4 skipped", "skip_10": "10 skipped", "regrid_12_5": "12 from 5"}
     rows |= {"about_mean_12_3": "about mean", "gaussian": "Gaussian"}
-    sheet = np.ones((len(rows) * 9 + 1, 8 * 9 + 1))
-    for i, name in enumerate(rows):
-        for j, image in enumerate(np.array(shown[name])):
-            sheet[1 + 9 * i : 9 + 9 * i, 1 + 9 * j : 9 + 9 * j] = image.reshape(8, 8)
-    axis.imshow(sheet, cmap="gray_r", vmin=-1, vmax=1)
-    axis.set_yticks([5 + 9 * i for i in range(len(rows))], list(rows.values()), fontsize=8)
-    axis.set_xticks([])
-    axis.grid(visible=False)
-    axis.spines[["left", "bottom"]].set_visible(False)
-    axis.set_title(title)
+    digit_sheet(axis, {label: shown[name] for name, label in rows.items()}, 8, title)
 
 
 def draw(config: DiffusionPaintersConfig, outcomes: Mapping[int, Outcome]) -> Figure:
@@ -131,11 +122,4 @@ def draw(config: DiffusionPaintersConfig, outcomes: Mapping[int, Outcome]) -> Fi
     for name, title in (("kernel", "Kernel mixture, same noise"), ("net", "Trained net, same noise")):
         if name in first:
             shown.append(partial(_sheet, shown=first[name]["shown"], title=title))
-    columns = min(4, max(1, len(shown)))
-    rows = -(-max(1, len(shown)) // columns)
-    figure, axes = panels(4.2 * columns, 3.6 * rows, rows, columns)
-    for axis, paint in zip(axes.ravel(), shown):
-        paint(axis)
-    for axis in axes.ravel()[len(shown) :]:
-        axis.set_axis_off()
-    return figure
+    return painted(shown, 4.2, 3.6, 4)

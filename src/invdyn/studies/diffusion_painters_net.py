@@ -24,6 +24,7 @@ from invdyn.studies.diffusion_painters_config import (
     single,
 )
 from invdyn.studies.diffusion_painters_kernel import HIGH, contest, judged, miss
+from invdyn.studies.diffusion_principles_config import grey_levels
 from invdyn.studies.diffusion_principles_nets import losses
 from invdyn.studies.nets import fit_time_mlp
 from invdyn.studies.part import Part, generators
@@ -113,15 +114,10 @@ def on_net(seed: int, config: DiffusionPaintersConfig) -> Part:
 
 
 def _trained(seen: Tensor, spread: float, config: DiffusionPaintersConfig, seed: int, watch: Learning) -> TimeMLP:
-    def draw(g: torch.Generator, size: int) -> Tensor:
-        chosen = seen[torch.randint(len(seen), (size,), generator=g)]
-        # Grey levels are multiples of 1/8: spread evenly within their step, as levels of a picture are.
-        return chosen + (torch.rand(chosen.shape, generator=g) - 0.5) / 8
-
     return fit_time_mlp(
         lambda: TimeMLP(64, width=config.width, octaves=0),
         losses(spread)["edm"],
-        draw,
+        grey_levels(seen),
         steps=config.steps,
         batch=config.batch,
         lr=config.lr,

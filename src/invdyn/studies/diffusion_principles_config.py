@@ -10,8 +10,9 @@ from torch import Tensor
 
 from invdyn.diffusion import GaussianMixturePrior, GaussianPrior
 from invdyn.errors import require
+from invdyn.studies.nets import Draw
 
-__all__ = ["DiffusionPrinciplesConfig", "digits", "digits_gaussian", "mixture"]
+__all__ = ["DiffusionPrinciplesConfig", "digits", "digits_gaussian", "grey_levels", "mixture"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ def digits() -> Tensor:
     """The 1,797 digits of scikit-learn, 64 pixels in [-1, 1], float64."""
     pixels = require("sklearn.datasets", "studies").load_digits().data
     return torch.from_numpy(pixels) / 8 - 1
+
+
+def grey_levels(seen: Tensor) -> Draw:
+    """Draws of digits whose grey levels, multiples of 1/8, are spread evenly within their step."""
+
+    def draw(g: torch.Generator, size: int) -> Tensor:
+        chosen = seen[torch.randint(len(seen), (size,), generator=g)]
+        return chosen + (torch.rand(chosen.shape, generator=g) - 0.5) / 8
+
+    return draw
 
 
 def digits_gaussian() -> GaussianPrior:

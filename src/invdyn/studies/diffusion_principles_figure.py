@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from invdyn.studies.diffusion_principles_config import DiffusionPrinciplesConfig
-from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, panels
+from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, digit_sheet, painted
 from invdyn.studies.study import Outcome
 
 if TYPE_CHECKING:
@@ -74,16 +74,7 @@ def _distances(axis: Axes, all_seeds: Sequence[Mapping[str, Any]], metric: str, 
 def _digits(axis: Axes, samples: Mapping[str, Any]) -> None:
     rows = {"data": "data", "edm_heun_35": "EDM, 35", "euler_64": "flow, 64", "mean_flow_1": "MeanFlow, 1"}
     rows["euler_1"] = "flow, 1"
-    sheet = np.ones((len(rows) * 9 + 1, 10 * 9 + 1))
-    for i, name in enumerate(rows):
-        for j, image in enumerate(np.array(samples[name])[:10]):
-            sheet[1 + 9 * i : 9 + 9 * i, 1 + 9 * j : 9 + 9 * j] = image.reshape(8, 8)
-    axis.imshow(sheet, cmap="gray_r", vmin=-1, vmax=1)
-    axis.set_yticks([5 + 9 * i for i in range(len(rows))], list(rows.values()), fontsize=8)
-    axis.set_xticks([])
-    axis.grid(visible=False)
-    axis.spines[["left", "bottom"]].set_visible(False)
-    axis.set_title("Digits 8 x 8 (calls of the net)")
+    digit_sheet(axis, {label: samples[name] for name, label in rows.items()}, 10, "Digits 8 x 8 (calls of the net)")
 
 
 def draw(config: DiffusionPrinciplesConfig, outcomes: Mapping[int, Outcome]) -> Figure:
@@ -105,11 +96,4 @@ def draw(config: DiffusionPrinciplesConfig, outcomes: Mapping[int, Outcome]) -> 
         title = "Digits, 20 components\n(dotted: training set)"
         shown.append(lambda a: _distances(a, metrics, "digits.frechet_", "digits.frechet_seen", title))
         shown.append(lambda a: _digits(a, first["digits"]["samples"]))
-    columns = min(4, max(1, len(shown)))
-    rows = -(-max(1, len(shown)) // columns)
-    figure, axes = panels(4.0 * columns, 3.6 * rows, rows, columns)
-    for axis, paint in zip(axes.ravel(), shown):
-        paint(axis)
-    for axis in axes.ravel()[len(shown) :]:
-        axis.set_axis_off()
-    return figure
+    return painted(shown, 4.0, 3.6, 4)

@@ -27,7 +27,7 @@ from invdyn.diffusion import (
     uniform_grid,
 )
 from invdyn.nn.time_mlp import TimeMLP
-from invdyn.studies.diffusion_principles_config import DiffusionPrinciplesConfig, digits, mixture
+from invdyn.studies.diffusion_principles_config import DiffusionPrinciplesConfig, digits, grey_levels, mixture
 from invdyn.studies.nets import Draw, fit_time_mlp
 from invdyn.studies.part import Part, generators
 from invdyn.verify.metrics import frechet_distance, sliced_w2, w2_exact
@@ -125,15 +125,10 @@ def on_digits(seed: int, config: DiffusionPrinciplesConfig) -> Part:
     seen, held = images[:1000], images[1000:]
     spread = float(seen.var(0).mean().sqrt())
 
-    def draw(g: torch.Generator, size: int) -> Tensor:
-        chosen = seen[torch.randint(len(seen), (size,), generator=g)]
-        # Grey levels are multiples of 1/8: spread evenly within their step, as levels of a picture are.
-        return chosen + (torch.rand(chosen.shape, generator=g) - 0.5) / 8
-
     nets, curves = {}, {}
     for name in MODELS:
         nets[name], curves[name] = train(
-            name, draw, 64, 2 * config.width, config.digits_steps, config, seed + 1000, spread
+            name, grey_levels(seen), 64, 2 * config.width, config.digits_steps, config, seed + 1000, spread
         )
     noise = torch.randn(len(held), 64, generator=g)
     metrics: dict[str, Any] = {"digits.frechet_seen": frechet_distance(held, seen, 20)}

@@ -20,8 +20,7 @@ from invdyn.studies.morec_models import limit
 from invdyn.studies.morec_worlds import Case
 from invdyn.verify.metrics import normalized_return
 from invdyn.worlds.forward_model import ForwardModel
-from invdyn.worlds.pendulum import Pendulum
-from invdyn.worlds.torch_world import QUALITIES
+from invdyn.worlds.pendulum import Pendulum, reference_returns
 
 __all__ = ["policies"]
 
@@ -63,7 +62,7 @@ def policies(group: str, case: Case, seeds: Sequence[int], config: MorecConfig) 
 
     whose = [seeds[number] for _, number in runs]
     train_offline(agent, config.schedule(), whose, data=data, loop=loop, starts=starts, on_epoch=watch)
-    reference = _references(world)
+    reference = reference_returns(world)
     found: dict[str, dict[str, Any]] = {str(seed): {"metrics": {}, "curves": {}} for seed in seeds}
     for run, (variant, number) in enumerate(runs):
         part = found[str(seeds[number])]
@@ -90,15 +89,3 @@ def _filter(variant: Variant, case: Case, number: int) -> RewardFilter | Uncerta
         return RewardFilter(reward.only([-1]))
     # A random candidate is what a model without filter draws, so it needs no scores.
     return UncertaintyFilter(limit(case, number)) if variant.choose == "uncertainty" else None
-
-
-def _references(world: Pendulum) -> dict[str, float]:
-    """Mean returns of a random policy and of the scripted expert from the starts of the evaluation."""
-    means = {}
-    for name, quality in (("random", QUALITIES[-1]), ("expert", QUALITIES[0])):
-        world.reset(range(world.batch))
-        expert, total = world.expert(quality), torch.zeros(world.batch, dtype=torch.float64)
-        for _ in range(HORIZON):
-            total += world.step(expert.act()).reward
-        means[name] = float(total.mean())
-    return means

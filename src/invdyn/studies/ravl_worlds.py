@@ -18,7 +18,7 @@ from invdyn.training.seeding import mixed_seed
 from invdyn.verify.metrics import normalized_return
 from invdyn.worlds.forward_model import ExactDynamics
 from invdyn.worlds.mixtures import Behaviour, BehaviourMixture
-from invdyn.worlds.pendulum import Pendulum
+from invdyn.worlds.pendulum import Pendulum, reference_returns
 from invdyn.worlds.point2d import Point2D, Point2DConfig
 from invdyn.worlds.torch_world import QUALITIES
 
@@ -124,15 +124,12 @@ class _Oracle:
         """Discounted return of the median action from places [run, batch, 2] of the patched runs."""
         agent = self.agent
         assert agent is not None
-        chosen = [(w[self.patched], b[self.patched]) for w, b in zip(agent.actor.weights, agent.actor.biases)]
+        actor = agent.actor.some(self.patched.nonzero()[:, 0])
         x, total, c = place.double(), torch.zeros(place.shape[:2], dtype=torch.float64), POINT
         goal = torch.tensor(c.goal, dtype=torch.float64)
         for step in range(STEPS):
-            y = x.float()
-            for k, (weight, bias) in enumerate(chosen):
-                y = torch.baddbmm(bias, y, weight)
-                y = agent.actor.act(y) if k < len(chosen) - 1 else y
-            x = x + c.gear * torch.tanh(y.chunk(2, -1)[0])  # one step of the first-order point
+            median = torch.tanh(actor(x.float()).chunk(2, -1)[0])
+            x = x + c.gear * median  # one step of the first-order point
             total -= agent.config.gamma**step * c.reward_scale * (x - goal).norm(dim=-1)
         return (self.loop.scale * total).float()
 
@@ -173,7 +170,7 @@ def pendulum(method: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[s
     train_offline(agent, schedule, seeds, data=data, loop=loop, starts=torch.stack(states), on_epoch=watch)
     rows, edge = nearest_edge(last[0].rows, last[0].kept, generator=torch.Generator().manual_seed(0))
     seen = effective_penalty(agent.values(rows.next_observation), edge, torch.ones_like(edge))
-    reference = _references(start, look)
+    reference = reference_returns(look)
     found: dict[str, Any] = {}
     for run, seed in enumerate(seeds):
         score = normalized_return(curves[-1][1][run : run + 1].double(), **reference)
@@ -189,15 +186,3 @@ def pendulum(method: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[s
         }
         found[str(seed)] = {"metrics": metrics, "curves": {f"pendulum.{method}": lines}}
     return found
-
-
-def _references(start: Tensor, world: Pendulum) -> dict[str, float]:
-    """Mean returns of a random policy and of the scripted expert from the starts of the evaluation."""
-    means = {}
-    for name, quality in (("random", QUALITIES[-1]), ("expert", QUALITIES[0])):
-        world.reset(range(world.batch))
-        expert, total = world.expert(quality), torch.zeros(world.batch, dtype=torch.float64)
-        for _ in range(world.horizon):
-            total += world.step(expert.act()).reward
-        means[name] = float(total.mean())
-    return means

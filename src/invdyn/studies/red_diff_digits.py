@@ -13,6 +13,7 @@ from invdyn.diffusion.operators import Operator, block_average, blur, clipped, h
 from invdyn.diffusion.posterior import DPS, Projection, pgdm, wiener
 from invdyn.nn.time_mlp import TimeMLP
 from invdyn.studies.diffusion_principles_config import digits as all_digits
+from invdyn.studies.diffusion_principles_config import grey_levels
 from invdyn.studies.part import Part, generators
 from invdyn.studies.red_diff_config import PATH, RedDiffConfig, Shaped, descending, grid, train
 from invdyn.verify.cost import CostMeter, peak_tensor_mb
@@ -30,11 +31,8 @@ def prior(seed: int, config: RedDiffConfig) -> tuple[Denoiser, Tensor, Tensor, l
     images = all_digits()[torch.randperm(1797, generator=g)].float()
     seen, held = images[: config.held], images[config.held :]
 
-    def draw(g: torch.Generator, size: int) -> Tensor:
-        chosen = seen[torch.randint(len(seen), (size,), generator=g)]
-        return chosen + (torch.rand(chosen.shape, generator=g) - 0.5) / 8  # grey levels are steps of 1/8
-
-    denoise, losses = train(draw, SIDE**2, float(seen.var(0).mean().sqrt()), config.net_steps, config, seed)
+    spread = float(seen.var(0).mean().sqrt())
+    denoise, losses = train(grey_levels(seen), SIDE**2, spread, config.net_steps, config, seed)
     return denoise, seen, held.reshape(-1, SIDE, SIDE), losses
 
 

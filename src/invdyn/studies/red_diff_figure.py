@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, panels
+from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, digit_sheet, painted
 from invdyn.studies.red_diff_config import RedDiffConfig
 from invdyn.studies.study import Outcome
 
@@ -41,17 +41,7 @@ def _modes(axis: Axes, c: Mapping[str, Any]) -> None:
 
 
 def _sheet(axis: Axes, pictures: Mapping[str, Any], names: Sequence[str], title: str) -> None:
-    sheet = np.ones((len(names) * 9 + 1, 10 * 9 + 1))
-    for i, name in enumerate(names):
-        for j, image in enumerate(np.array(pictures[name])[:10]):
-            sheet[1 + 9 * i : 9 + 9 * i, 1 + 9 * j : 9 + 9 * j] = image
-    axis.imshow(sheet, cmap="gray_r", vmin=-1, vmax=1)
-    labels = [NAMES[n][0] if n in NAMES else n for n in names]
-    axis.set_yticks([5 + 9 * i for i in range(len(names))], labels, fontsize=8)
-    axis.set_xticks([])
-    axis.grid(visible=False)
-    axis.spines[["left", "bottom"]].set_visible(False)
-    axis.set_title(title)
+    digit_sheet(axis, {NAMES[n][0] if n in NAMES else n: pictures[n] for n in names}, 10, title)
 
 
 def _quality(axis: Axes, metrics: Sequence[Mapping[str, Any]]) -> None:
@@ -114,11 +104,4 @@ def draw(config: RedDiffConfig, outcomes: Mapping[int, Outcome]) -> Figure:
         shown.append(lambda a: _cost(a, metrics))
     if "force" in first:
         shown.append(lambda a: _force(a, first["force"]))
-    columns = min(3, max(1, len(shown)))
-    rows_ = -(-max(1, len(shown)) // columns)
-    figure, axes = panels(4.6 * columns, 3.7 * rows_, rows_, columns)
-    for axis, paint in zip(axes.ravel(), shown):
-        paint(axis)
-    for axis in axes.ravel()[len(shown) :]:
-        axis.set_axis_off()
-    return figure
+    return painted(shown, 4.6, 3.7, 3)

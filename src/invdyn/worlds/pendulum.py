@@ -22,9 +22,9 @@ from invdyn.episodes.signal import SignalSpec
 from invdyn.errors import ConfigError, WorldError
 from invdyn.worlds.base import Expert
 from invdyn.worlds.rasterizer import Disc, Segment, rasterize
-from invdyn.worlds.torch_world import RESET, Outcome, Quality, ScriptedExpert, TorchWorld
+from invdyn.worlds.torch_world import QUALITIES, RESET, Outcome, Quality, ScriptedExpert, TorchWorld
 
-__all__ = ["Pendulum", "PendulumConfig", "SwingUp"]
+__all__ = ["Pendulum", "PendulumConfig", "SwingUp", "reference_returns"]
 
 GRAVITY, MASS, LENGTH, DT = 10.0, 1.0, 1.0, 0.05
 MAX_TORQUE, MAX_SPEED = 2.0, 8.0
@@ -151,3 +151,18 @@ class SwingUp(ScriptedExpert[Pendulum]):
 def wrapped(theta: Float64[Tensor, " batch"]) -> Float64[Tensor, " batch"]:
     """The angle in [-pi, pi), as gymnasium computes it."""
     return (theta + math.pi) % (2 * math.pi) - math.pi
+
+
+def reference_returns(world: Pendulum) -> dict[str, float]:
+    """Mean returns of a uniformly random policy and of the scripted expert, as `normalized_return` takes them.
+
+    Starts are those of the seeds 0, 1, ...; the world is left in an end state.
+    """
+    means = {}
+    for name, quality in (("random", QUALITIES[-1]), ("expert", QUALITIES[0])):
+        world.reset(range(world.batch))
+        expert, total = world.expert(quality), torch.zeros(world.batch, dtype=torch.float64)
+        for _ in range(world.horizon):
+            total += world.step(expert.act()).reward
+        means[name] = float(total.mean())
+    return means
