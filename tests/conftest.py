@@ -13,6 +13,12 @@ collect_ignore_glob = [
 ]  # --doctest-modules would import them a second time, under one name
 
 ROOT = Path(__file__).parents[1]
+LONG = ("tests/docs", "tests/examples", "tests/fuzzing", "tests/cli")  # minutes a file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the files that take minutes: at the end one worker would run them alone."""
+    items.sort(key=lambda item: not item.path.relative_to(ROOT).as_posix().startswith(LONG))
 
 
 @pytest.fixture(scope="session")
