@@ -1,7 +1,8 @@
 """Real-time iteration of diffusion policies (Duan, Yin, Kragic 2025, arXiv 2508.05396).
 
 The policy stands in decisions/chunk_policy.py, its closed loop in decisions/receding_horizon.py, the iteration and when
-it contracts in diffusion/real_time.py; the experiments in rti_dp_tasks.py, the claims in rti_dp_claims.py.
+it contracts in diffusion/real_time.py; the experiments in rti_dp_tasks.py and rti_dp_door.py, the claims in
+rti_dp_claims.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 from invdyn.decisions.chunk_config import ChunkPolicyConfig
 from invdyn.studies.part import Part, run_parts
 from invdyn.studies.rti_dp_claims import CLAIMS
-from invdyn.studies.rti_dp_config import TASKS, RtiDpConfig
+from invdyn.studies.rti_dp_config import DOOR, TASKS, RtiDpConfig
+from invdyn.studies.rti_dp_door import on_door
 from invdyn.studies.rti_dp_figure import draw
 from invdyn.studies.rti_dp_tasks import exact, task_part
 from invdyn.studies.study import Context, Outcome, Study
@@ -45,7 +47,11 @@ class RtiDp(Study[RtiDpConfig]):
             "exact": exact,
             **{name: partial(task_part, name) for name in TASKS},
         }
-        outcomes = run_parts(experiments, config.parts, config, seeds, context)
+        names = [name for name in config.parts if name != DOOR]
+        if DOOR in config.parts and context.data is not None and (context.data / DOOR).is_dir():
+            experiments[DOOR] = partial(on_door, context.data / DOOR)
+            names.append(DOOR)
+        outcomes = run_parts(experiments, names, config, seeds, context)
         tasks = [name for name in config.parts if name in TASKS]
         for outcome in outcomes.values():
             m = outcome.metrics
@@ -72,7 +78,7 @@ class RtiDp(Study[RtiDpConfig]):
         return draw(config, outcomes)
 
     def parts(self, config: RtiDpConfig, seeds: Sequence[int]) -> int:
-        """Experiments times seeds."""
+        """Experiments times seeds; fewer where the recordings are missing."""
         return len(config.parts) * len(seeds)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from invdyn.studies.claim import Claim, Threshold
-from invdyn.studies.rti_dp_config import TASKS
+from invdyn.studies.rti_dp_config import DOOR, TASKS
 
 __all__ = ["CLAIMS"]
 
@@ -66,4 +66,11 @@ CLAIMS = (
     Claim("8a", "pick-place: success of scale minus clip", "pick.scale_clip", Threshold(">=", 0.0), over="mean"),
     Claim("8b", "pick-place: success of clip minus none", "pick.clip_none", Threshold(">=", 0.0), over="mean"),
     Claim("8c", "the larger of the two gaps", "pick.gap", Threshold(">=", 0.10), over="mean"),
+    Claim(
+        "9",
+        "(ours) along recorded door openings: distance of RTI-3's action from DP-100's over that of DDIM-3's",
+        "door.over_ddim",
+        Threshold("<=", 1.0),
+        needs=DOOR,
+    ),
 )

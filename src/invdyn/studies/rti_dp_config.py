@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,15 +13,19 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from invdyn.decisions.chunk_config import ChunkPolicyConfig
+from invdyn.decisions.chunk_training import CHUNK_TRAINER
 from invdyn.decisions.receding_horizon import Plan
 from invdyn.episodes.dataset import Dataset
+from invdyn.training.trainer import TrainerConfig
 from invdyn.worlds.base import World
 from invdyn.worlds.record import record
 from invdyn.worlds.registry import make_world
 
-__all__ = ["TASKS", "RtiDpConfig", "Task", "demonstrations", "make_task"]
+__all__ = ["DOOR", "TASKS", "RtiDpConfig", "Task", "demonstrations", "make_task"]
 
 SHORT = (2, 1, 0)
+DOOR = "adroit_door_human"
+"""Folder of the recorded door openings, and the name of the experiment on them."""
 GRIPPER = 3
 
 
@@ -59,8 +64,8 @@ TASKS: dict[str, Task] = {
 class RtiDpConfig:
     """Sizes of one scale. Card = the study's specification; ours = chosen here."""
 
-    parts: tuple[str, ...] = ("exact", *TASKS)
-    """Which experiments run."""
+    parts: tuple[str, ...] = ("exact", *TASKS, DOOR)
+    """Which experiments run; the recorded door openings where `--data` holds them."""
     episodes: int = 50
     """Demonstrations a task, and evaluation episodes a plan (card)."""
     steps: int = 6000
@@ -71,6 +76,14 @@ class RtiDpConfig:
     """MLP on two cores (card: small U-Net or MLP)."""
     ticks: int = 60
     """Calls timed for the latency, one copy of the world (ours)."""
+    held_out: int = 5
+    """Recorded door openings that the offline comparison acts along; the others are learnt from (ours)."""
+
+    def chunk_trainer(self, seed: int) -> TrainerConfig:
+        """The loop of the diffusion policy."""
+        return dataclasses.replace(
+            CHUNK_TRAINER, steps=self.steps, warmup=min(CHUNK_TRAINER.warmup, self.steps // 10), seed=seed
+        )
 
 
 PLANS: dict[str, Plan] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from invdyn.studies.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, panels
-from invdyn.studies.rti_dp_config import SHORT, TASKS, RtiDpConfig
+from invdyn.studies.rti_dp_config import DOOR, SHORT, TASKS, RtiDpConfig
 from invdyn.studies.study import Outcome
 
 if TYPE_CHECKING:
@@ -31,11 +31,14 @@ BARS = {
 def draw(config: RtiDpConfig, outcomes: Outcomes) -> Figure:
     """Bars are means over seeds, dots the seeds."""
     tasks = [name for name in config.parts if name in TASKS]
-    figure, axes = panels(11, 3.4, 1, 3) if tasks else panels(4.4, 3.4)
+    door = all(DOOR in o.curves for o in outcomes.values())
+    figure, axes = panels(11 + 3.6 * door, 3.4, 1, 3 + door) if tasks else panels(4.4, 3.4)
     _gains(axes[0, 0], outcomes)
     if tasks:
         _success(axes[0, 1], tasks, outcomes)
         _fit(axes[0, 2], tasks, outcomes)
+    if tasks and door:
+        _offline(axes[0, 3], outcomes)
     return figure
 
 
@@ -72,3 +75,22 @@ def _fit(axis: Axes, tasks: list[str], outcomes: Outcomes) -> None:
     axis.set(xlabel="noise level", ylabel="guess to mean at the level (RMS)", yscale="log")
     axis.legend(frameon=False, fontsize=7, ncols=2)
     axis.set_title("Where the shifted chunk fits", fontsize=9)
+
+
+def _offline(axis: Axes, outcomes: Outcomes) -> None:
+    curves = [o.curves[DOOR] for o in outcomes.values()]
+    for way, label, colour in (("ddim", "DDIM-n from noise", ORANGE), ("rti", "RTI, n steps", BLUE)):
+        for number, curve in enumerate(curves):
+            axis.plot(
+                curve["steps"],
+                curve[way],
+                "o-",
+                color=colour,
+                markersize=3,
+                label=None if number else label,
+                linewidth=1,
+            )
+    axis.axhline(float(np.mean([c["again"] for c in curves])), color=GREY, linewidth=1, linestyle=":")
+    axis.set(xlabel="denoising steps a tick", ylabel="action: RMS from DP-100's (normalised)", ylim=(0, None))
+    axis.legend(frameon=False, fontsize=7)
+    axis.set_title("Recorded door openings\n(dotted: two draws of DP-100)", fontsize=9)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from invdyn.decisions.chunk_config import ChunkPolicyConfig
 from invdyn.decisions.chunk_policy import ChunkPolicy
-from invdyn.decisions.chunk_training import CHUNK_TRAINER, fit_chunk_policy
+from invdyn.decisions.chunk_training import fit_chunk_policy
 from invdyn.decisions.cloning import fit_policy
 from invdyn.decisions.config import PolicyConfig
 from invdyn.decisions.receding_horizon import Plan, RecedingHorizonRunner
@@ -35,6 +35,7 @@ from invdyn.studies.rti_dp_config import PLANS, SHORT, TASKS, RtiDpConfig, Task,
 from invdyn.training.trainer import TrainerConfig
 from invdyn.verify.cost import CostMeter
 from invdyn.verify.evaluator import Policy, evaluate
+from invdyn.worlds.base import World
 
 __all__ = ["exact", "task_part"]
 
@@ -87,29 +88,29 @@ def task_part(name: str, seed: int, config: RtiDpConfig) -> Part:
     policy = _trained(data, scaled, seed, config)
     trainer = TrainerConfig(steps=config.cloning_steps, seed=seed, tensorboard=False)
     cloned = fit_policy(data, PolicyConfig(history=config.policy.history), trainer=trainer, holdout=0.1, seed=seed)
+    plain = _trained(data, dataclasses.replace(scaled, discrete_scale=1.0), seed, config) if binary else None
     found: dict[str, Any] = {}
     curves: dict[str, Any] = {}
-    for plan, how in PLANS.items():
-        runner = _Watched(RecedingHorizonRunner(policy, how, seed), task)
-        found[plan] = _success(runner, task, seed, config)
-        if runner.switches is not None:
-            found[f"switches.{plan}"] = runner.switches
-    found["cloned"] = _success(cloned.policy, task, seed, config)
-    if binary:
-        plain = _trained(data, dataclasses.replace(scaled, discrete_scale=1.0), seed, config)
-        for treatment in ("as_is", "clip"):
-            how = dataclasses.replace(PLANS["rti"], two_valued=treatment)
-            found[f"gripper.{treatment}"] = _success(RecedingHorizonRunner(plain, how, seed), task, seed, config)
-    found |= _latency(policy, task, seed, config)
+    with closing(make_task(task, config.episodes)) as world:  # one for all plans: simulators are slow to build
+        for plan, how in PLANS.items():
+            runner = _Watched(RecedingHorizonRunner(policy, how, seed), task)
+            found[plan] = _success(runner, world, task, seed, config)
+            if runner.switches is not None:
+                found[f"switches.{plan}"] = runner.switches
+        found["cloned"] = _success(cloned.policy, world, task, seed, config)
+        if plain is not None:
+            for treatment in ("as_is", "clip"):
+                how = dataclasses.replace(PLANS["rti"], two_valued=treatment)
+                runner = _Watched(RecedingHorizonRunner(plain, how, seed), task)
+                found[f"gripper.{treatment}"] = _success(runner, world, task, seed, config)
+    found |= _latency(policy, seed, config)
     found |= (beginning := _beginning(policy, task, seed))[0]
     curves |= beginning[1]
     return Part({f"{name}.{key}": value for key, value in found.items()}, curves)
 
 
 def _trained(data: Dataset, policy: ChunkPolicyConfig, seed: int, config: RtiDpConfig) -> ChunkPolicy:
-    steps = config.steps
-    trainer = dataclasses.replace(CHUNK_TRAINER, steps=steps, warmup=min(CHUNK_TRAINER.warmup, steps // 10), seed=seed)
-    return fit_chunk_policy(data, policy, trainer=trainer)[0]
+    return fit_chunk_policy(data, policy, trainer=config.chunk_trainer(seed))[0]
 
 
 def _seeds(seed: int, config: RtiDpConfig) -> range:
@@ -117,9 +118,8 @@ def _seeds(seed: int, config: RtiDpConfig) -> range:
     return range(first, first + config.episodes)
 
 
-def _success(policy: Policy, task: Task, seed: int, config: RtiDpConfig) -> float:
-    with closing(make_task(task, config.episodes)) as world:
-        out = evaluate(policy, world, _seeds(seed, config), max_steps=task.max_steps, stop_on_success=True)
+def _success(policy: Policy, world: World, task: Task, seed: int, config: RtiDpConfig) -> float:
+    out = evaluate(policy, world, _seeds(seed, config), max_steps=task.max_steps, stop_on_success=True)
     return float(out.success_rate.rate)
 
 
@@ -153,7 +153,7 @@ class _Watched:
         return None if self.changes is None else float(self.changes.mean())
 
 
-def _latency(policy: ChunkPolicy, task: Task, seed: int, config: RtiDpConfig) -> dict[str, float]:
+def _latency(policy: ChunkPolicy, seed: int, config: RtiDpConfig) -> dict[str, float]:
     """Median and 95 % of a tick for one copy of the world, DP-100 and RTI in turn on the same observations."""
     meters = {plan: CostMeter(warmup=2) for plan in ("dp100_1", "rti")}
     runners = {plan: RecedingHorizonRunner(policy, PLANS[plan], seed) for plan in meters}
