@@ -120,23 +120,36 @@ class RecedingHorizonRunner:
             full = now.expand(-1, steps, *now.shape[2:])
             before = self._seen.get(spec.name, full)
             moved = torch.cat([before[:, 1:], now], 1)
+            if not self._fresh.any():
+                self._seen[spec.name] = moved
+                continue
             fresh = self._fresh.reshape(-1, *(1,) * (now.ndim - 1))
             self._seen[spec.name] = torch.where(fresh, full, moved)
 
     def _replan(self) -> None:
-        condition = self.policy.condition(self._seen)
-        fresh = self._fresh if self.short is not None else torch.ones_like(self._fresh)
-        old = self.chunk
-        chunk = torch.empty(len(condition), self.policy.config.horizon, self.policy.target.size)
-        if fresh.any():
-            denoise = self.policy.denoiser(condition[fresh])
-            chunk[fresh] = self.whole(denoise, self.whole.start(chunk[fresh], self._generator), self._generator)
-        if not fresh.all():
-            assert old is not None
-            assert self.short is not None
-            guess = self._guess(shifted(old[~fresh], self._used))
-            chunk[~fresh] = self.short(self.policy.denoiser(condition[~fresh]), guess, self._generator)
-        self.chunk = chunk
+        condition, old = self.policy.condition(self._seen), self.chunk
+        fresh = torch.ones_like(self._fresh) if self.short is None else self._fresh
+        if fresh.all():
+            self.chunk = self._from_noise(condition)
+            return
+        assert old is not None
+        if not fresh.any():  # nearly every tick: no copy is singled out
+            self.chunk = self._from_guess(condition, old)
+            return
+        self.chunk = old.clone()
+        self.chunk[fresh] = self._from_noise(condition[fresh])
+        self.chunk[~fresh] = self._from_guess(condition[~fresh], old[~fresh])
+
+    def _from_noise(self, condition: Float[Tensor, "batch size"]) -> Float[Tensor, "batch horizon action"]:
+        shape = (len(condition), self.policy.config.horizon, self.policy.target.size)
+        noise = self.whole.start(torch.empty(shape), self._generator)
+        return self.whole(self.policy.denoiser(condition), noise, self._generator)
+
+    def _from_guess(
+        self, condition: Float[Tensor, "batch size"], old: Float[Tensor, "batch horizon action"]
+    ) -> Float[Tensor, "batch horizon action"]:
+        assert self.short is not None
+        return self.short(self.policy.denoiser(condition), self._guess(shifted(old, self._used)), self._generator)
 
     def _guess(self, chunk: Tensor) -> Tensor:
         """The shifted chunk as it enters the first level."""

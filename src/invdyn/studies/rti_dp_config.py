@@ -24,6 +24,8 @@ from invdyn.worlds.registry import make_world
 __all__ = ["DOOR", "TASKS", "RtiDpConfig", "Task", "demonstrations", "make_task"]
 
 SHORT = (2, 1, 0)
+SCALED = 10.0
+"""What two-valued components are divided by under `scale` (card)."""
 DOOR = "adroit_door_human"
 """Folder of the recorded door openings, and the name of the experiment on them."""
 GRIPPER = 3
@@ -72,8 +74,9 @@ class RtiDpConfig:
     """Updates of the diffusion policy (card: 5,000 to 10,000)."""
     cloning_steps: int = 3000
     """Updates of the behaviour-cloned MLP (ours; it converges sooner)."""
-    policy: ChunkPolicyConfig = field(default_factory=ChunkPolicyConfig)
-    """MLP on two cores (card: small U-Net or MLP)."""
+    policy: ChunkPolicyConfig = field(default_factory=lambda: ChunkPolicyConfig(kind="x0"))
+    """MLP on two cores (card: small U-Net or MLP). It puts out the clean chunk (ours); nets that put out
+    eps, as the card's, are trained and run beside it: trained for so short they learn less and cling to a guess."""
     ticks: int = 60
     """Calls timed for the latency, one copy of the world (ours)."""
     held_out: int = 5

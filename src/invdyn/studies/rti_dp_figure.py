@@ -24,6 +24,9 @@ BARS = {
     "ddim10_1": ("DDIM-10", PURPLE),
     "ddim3_1": ("DDIM-3", ORANGE),
     "rti": ("RTI, 3 steps", BLUE),
+    "eps.dp100_8": ("eps: DP-100, 8 executed", GREY),
+    "eps.ddim3_1": ("eps: DDIM-3", ORANGE),
+    "eps.rti": ("eps: RTI, 3 steps", BLUE),
     "cloned": ("cloned MLP", GREEN),
 }
 
@@ -32,7 +35,7 @@ def draw(config: RtiDpConfig, outcomes: Outcomes) -> Figure:
     """Bars are means over seeds, dots the seeds."""
     tasks = [name for name in config.parts if name in TASKS]
     door = all(DOOR in o.curves for o in outcomes.values())
-    figure, axes = panels(11 + 3.6 * door, 3.4, 1, 3 + door) if tasks else panels(4.4, 3.4)
+    figure, axes = panels(12 + 4 * door, 3.6, 1, 3 + door) if tasks else panels(4.4, 3.4)
     _gains(axes[0, 0], outcomes)
     if tasks:
         _success(axes[0, 1], tasks, outcomes)
@@ -47,10 +50,11 @@ def _success(axis: Axes, tasks: list[str], outcomes: Outcomes) -> None:
     for i, (plan, (label, colour)) in enumerate(BARS.items()):
         values = np.array([[o.metrics[f"{name}.{plan}"] for name in tasks] for o in outcomes.values()])
         at = np.arange(len(tasks)) + (i - (len(BARS) - 1) / 2) * width
-        axis.bar(at, values.mean(0), width, color=colour, label=label)
+        pale = 0.4 if plan.startswith("eps.") else 1.0
+        axis.bar(at, values.mean(0), width, color=colour, alpha=pale, label=label)
         axis.plot(np.broadcast_to(at, values.shape).T, values.T, ".", color="black", markersize=2.5)
     axis.set_xticks(range(len(tasks)), tasks, fontsize=8)
-    axis.set(ylabel="success", ylim=(0, 1.35))
+    axis.set(ylabel="success", ylim=(0, 1.5))
     axis.legend(frameon=False, fontsize=6.5, ncols=2, loc="upper left")
     axis.set_title("Closed loop, the same starts for every plan", fontsize=9)
 

@@ -31,7 +31,7 @@ from invdyn.diffusion.samplers import Sampler
 from invdyn.diffusion.steps import DDIM
 from invdyn.episodes.dataset import Dataset
 from invdyn.studies.part import Part
-from invdyn.studies.rti_dp_config import PLANS, SHORT, TASKS, RtiDpConfig, Task, demonstrations, make_task
+from invdyn.studies.rti_dp_config import PLANS, SCALED, SHORT, TASKS, RtiDpConfig, Task, demonstrations, make_task
 from invdyn.training.trainer import TrainerConfig
 from invdyn.verify.cost import CostMeter
 from invdyn.verify.evaluator import Policy, evaluate
@@ -80,32 +80,39 @@ def exact(seed: int, config: RtiDpConfig) -> Part:
 
 
 def task_part(name: str, seed: int, config: RtiDpConfig) -> Part:
-    """A task: demonstrations, the diffusion policy and the cloned one, every plan from the same starts."""
+    """A task: demonstrations, the diffusion policies and the cloned one, every plan from the same starts."""
     task = TASKS[name]
     data = demonstrations(task, config.episodes, seed)
-    binary = () if task.binary is None else (task.binary,)
-    scaled = dataclasses.replace(config.policy, discrete=binary, discrete_scale=10.0)
-    policy = _trained(data, scaled, seed, config)
+    chosen = dataclasses.replace(config.policy, discrete=() if task.binary is None else (task.binary,))
+    policy = _trained(data, dataclasses.replace(chosen, discrete_scale=SCALED), seed, config)
     trainer = TrainerConfig(steps=config.cloning_steps, seed=seed, tensorboard=False)
     cloned = fit_policy(data, PolicyConfig(history=config.policy.history), trainer=trainer, holdout=0.1, seed=seed)
-    plain = _trained(data, dataclasses.replace(scaled, discrete_scale=1.0), seed, config) if binary else None
     found: dict[str, Any] = {}
-    curves: dict[str, Any] = {}
     with closing(make_task(task, config.episodes)) as world:  # one for all plans: simulators are slow to build
-        for plan, how in PLANS.items():
-            runner = _Watched(RecedingHorizonRunner(policy, how, seed), task)
-            found[plan] = _success(runner, world, task, seed, config)
+
+        def tell(key: str, policy: ChunkPolicy, plan: Plan) -> None:
+            runner = _Watched(RecedingHorizonRunner(policy, plan, seed), task)
+            found[key] = _success(runner, world, task, seed, config)
             if runner.switches is not None:
-                found[f"switches.{plan}"] = runner.switches
+                found[f"switches.{key}"] = runner.switches
+
+        for plan, how in PLANS.items():
+            tell(plan, policy, how)
         found["cloned"] = _success(cloned.policy, world, task, seed, config)
-        if plain is not None:
-            for treatment in ("as_is", "clip"):
-                how = dataclasses.replace(PLANS["rti"], two_valued=treatment)
-                runner = _Watched(RecedingHorizonRunner(plain, how, seed), task)
-                found[f"gripper.{treatment}"] = _success(runner, world, task, seed, config)
+        noise = dataclasses.replace(chosen, kind="eps")
+        paper = _trained(data, dataclasses.replace(noise, discrete_scale=SCALED), seed, config)
+        for plan in ("dp100_8", "ddim3_1", "rti"):
+            tell(f"eps.{plan}", paper, PLANS[plan])
+        if task.binary is not None:
+            for prefix, kind in (("", chosen), ("eps.", noise)):
+                plain = _trained(data, kind, seed, config)
+                for treatment in ("as_is", "clip"):
+                    how = dataclasses.replace(PLANS["rti"], two_valued=treatment)
+                    tell(f"{prefix}gripper.{treatment}", plain, how)
     found |= _latency(policy, seed, config)
-    found |= (beginning := _beginning(policy, task, seed))[0]
-    curves |= beginning[1]
+    more, curves = _beginning(policy, task, seed)
+    found |= more
+    found["eps.contraction"] = _beginning(paper, task, seed)[0]["contraction"]
     return Part({f"{name}.{key}": value for key, value in found.items()}, curves)
 
 

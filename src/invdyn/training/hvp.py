@@ -100,7 +100,7 @@ def largest_eigenvalue(
         residual = torch.linalg.vector_norm(image - value * vector)
         size = torch.linalg.vector_norm(image)
         if bool(residual <= tolerance * value.abs()) or not bool(size > 0):
-            return Eigenpair(float(value), vector, step)
+            return Eigenpair(float(value.detach()), vector, step)
         vector = image / size
     raise SignalError(
         f"largest_eigenvalue: no convergence to {tolerance:g} in {max_steps} steps (value {float(value):g}, residual "
