@@ -111,11 +111,11 @@ class MorecConfig:
     """c of MOPO, the card's for HalfCheetah, for every variant of that host."""
     mobile_penalty: float = 0.5
     """Weight of MOBILE's inconsistency (ours)."""
-    epochs: int = 5
+    epochs: int = 20
     """Rounds of rollouts and updates (ours)."""
-    updates: int = 300
+    updates: int = 500
     """Per round (ours)."""
-    starts: int = 20
+    starts: int = 50
     """Rollouts per round (ours)."""
     batch: int = 128
     """Transitions per update (ours)."""

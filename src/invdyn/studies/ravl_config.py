@@ -67,7 +67,7 @@ class RavlConfig:
     """Start states that rollouts branch from, uniform in the square (ours)."""
     evaluation: int = 200
     """Starts of an evaluation, 50 steps each (ours)."""
-    pendulum_updates: int = 2000
+    pendulum_updates: int = 10_000
     """Updates on the pendulum (ours)."""
     pendulum_episodes: int = 30
     """Recorded episodes of 200 steps, a third each of an expert, a sluggish and a random policy (ours)."""
