@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,13 +12,16 @@ from torch import Tensor
 
 from invdyn.decisions.chunk_config import ChunkPolicyConfig
 from invdyn.decisions.chunk_policy import ChunkPolicy, filled
+from invdyn.decisions.chunk_training import CHUNK_TRAINER, fit_chunk_policy
 from invdyn.decisions.receding_horizon import Plan, RecedingHorizonRunner
 from invdyn.diffusion.oracles import GaussianMixturePrior
 from invdyn.diffusion.path import DiscretePath
 from invdyn.diffusion.real_time import gaussian_contraction, iteration_pairs, measured_contraction, shifted
 from invdyn.diffusion.samplers import Sampler
 from invdyn.diffusion.steps import DDIM
-from invdyn.episodes.signal import SignalSpec
+from invdyn.episodes.dataset import Dataset
+from invdyn.episodes.episode import Episode
+from invdyn.episodes.signal import Signal, SignalSpec
 from invdyn.episodes.windows import WindowBatch
 from invdyn.errors import ConfigError, InvdynError
 from invdyn.nn.unet1d import ConditionalUnet1D
@@ -217,3 +221,36 @@ def test_unet_keeps_the_shape_and_sees_time_and_condition(widths: tuple[int, ...
 def test_mistakes_are_named(make: object, says: str) -> None:
     with pytest.raises(InvdynError, match=says):
         make()  # type: ignore[operator]
+
+
+def test_images_steer_a_chunk() -> None:
+    """The action is where a bright square stands; the policy sees nothing else."""
+    camera = SignalSpec("observation.images.top", (24, 24, 3), "uint8", "image")
+    target = SignalSpec("action", (1,), "float32", "action")
+    rng = np.random.default_rng(0)
+
+    def film(steps: int) -> Episode:
+        column = np.repeat(rng.integers(3, 21, steps // 10), 10)
+        picture = np.zeros((steps, 24, 24, 3), np.uint8)
+        for t, c in enumerate(column):
+            picture[t, 8:16, c - 3 : c + 3] = 255
+        action = ((column - 12) / 9)[:, None].astype(np.float32)
+        return Episode.from_signals([Signal(camera, picture), Signal(target, action)], fps=10.0)
+
+    data, test = Dataset.from_episodes(film(60) for _ in range(6)), film(60)
+    config = ChunkPolicyConfig(
+        inputs=(camera.name,), history=1, horizon=4, kind="x0", width=64, depth=2, levels=20, image_features=16
+    )
+    trainer = dataclasses.replace(CHUNK_TRAINER, steps=250, batch_size=32, lr=3e-3, warmup=20)
+    policy, _ = fit_chunk_policy(data, config, trainer=trainer)
+    runner = RecedingHorizonRunner(policy, Plan(rule="ddim", steps=4, execute=1))
+    runner.reset(60)
+    action = runner.act({camera.name: torch.from_numpy(test[camera.name].values)})
+    gap = (action - torch.from_numpy(test["action"].values)).square().mean().sqrt()
+    assert gap < 0.3  # measured 0.1; the mean action is off by 0.57
+
+
+def test_text_is_refused() -> None:
+    words = SignalSpec("observation.words", (), "string", "text")
+    with pytest.raises(ConfigError, match=r"input 'observation.words' is text; expected numbers or images"):
+        ChunkPolicy(ChunkPolicyConfig(), [words], SignalSpec("action", (1,), "float32", "action"))

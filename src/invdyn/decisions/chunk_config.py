@@ -17,7 +17,7 @@ class ChunkPolicyConfig:
     """Settings of a diffusion policy (defaults: Chi et al. 2023, arXiv 2303.04137, but for the net).
 
     Args:
-        inputs: signals it acts on, numbers only; empty for all `observation.*` that are.
+        inputs: signals it acts on, numbers or images; empty for all `observation.*` that are numbers.
         target: the action.
         history: observations seen, the latest included.
         horizon: steps of a chunk; its step `history - 1` is the action now.
@@ -27,6 +27,7 @@ class ChunkPolicyConfig:
         levels: noise levels (cosine schedule).
         kind: what the net puts out.
         clip: bound on the denoised chunk, in normalised units; None for none.
+        image_features: numbers that an image is encoded to.
         discrete: components of the action that take two values of opposite sign (a gripper).
         discrete_scale: what these are divided by for the net. 10 keeps a chunk continuous enough to start the next from
             (RTI-DP's `scale`, arXiv 2508.05396); it must be chosen before training.
@@ -42,6 +43,7 @@ class ChunkPolicyConfig:
     levels: int = 100
     kind: Kind = "eps"
     clip: float | None = 1.0
+    image_features: int = 64
     discrete: tuple[int, ...] = ()
     discrete_scale: float = 1.0
 
@@ -53,8 +55,9 @@ class ChunkPolicyConfig:
             )
         if self.net not in NETS:
             raise unknown_name("net of a chunk policy", self.net, NETS)
-        if self.levels < 2 or self.width < 1 or self.depth < 1 or not self.discrete_scale > 0:
+        if self.levels < 2 or min(self.width, self.depth, self.image_features) < 1 or not self.discrete_scale > 0:
             raise ConfigError(
-                f"chunk policy: levels {self.levels}, width {self.width}, depth {self.depth}, discrete_scale "
-                f"{self.discrete_scale}; expected at least 2 levels and positive sizes."
+                f"chunk policy: levels {self.levels}, width {self.width}, depth {self.depth}, image_features "
+                f"{self.image_features}, discrete_scale {self.discrete_scale}; expected at least 2 levels "
+                "and positive sizes."
             )

@@ -20,6 +20,7 @@ from invdyn.episodes.normalizer import Normalizer
 from invdyn.episodes.signal import SignalSpec
 from invdyn.episodes.windows import Window, WindowBatch, WindowSampler
 from invdyn.errors import ConfigError
+from invdyn.nn.encoders import ConvEncoder
 from invdyn.nn.gaussians import standard_normal
 from invdyn.nn.time_mlp import TimeMLP
 from invdyn.nn.unet1d import ConditionalUnet1D
@@ -36,15 +37,15 @@ class ChunkPolicy(nn.Module):
         target: spec of the action.
 
     Raises:
-        ConfigError: an input that is an image or text, or a discrete component the action does not have.
+        ConfigError: an input that is text, or a discrete component the action does not have.
     """
 
     def __init__(self, config: ChunkPolicyConfig, inputs: Sequence[SignalSpec], target: SignalSpec) -> None:
         super().__init__()
         for spec in inputs:
-            if spec.kind == "image" or spec.is_text:
+            if spec.is_text:
                 raise ConfigError(
-                    f"chunk policy: input {spec.name!r} is of kind {spec.kind}; expected numbers. Name other inputs."
+                    f"chunk policy: input {spec.name!r} is text; expected numbers or images. Name other inputs."
                 )
         wrong = [c for c in config.discrete if not 0 <= c < target.size]
         if wrong:
@@ -55,9 +56,16 @@ class ChunkPolicy(nn.Module):
         self.config, self.inputs, self.target = config, tuple(inputs), target
         self.window = Window(config.history - 1, config.horizon - config.history)
         self.path = DiscretePath.cosine(config.levels)
-        self.normalizers = nn.ModuleDict({str(i): Normalizer((s.size,)) for i, s in enumerate(self.inputs)})
+        self.normalizers, self.encoders, size = nn.ModuleDict(), nn.ModuleDict(), 0
+        for number, spec in enumerate(self.inputs):
+            if spec.kind == "image":
+                height, width, channels = spec.shape
+                self.encoders[str(number)] = ConvEncoder(height, width, channels, config.image_features)
+                size += config.history * config.image_features
+            else:
+                self.normalizers[str(number)] = Normalizer((spec.size,))
+                size += config.history * spec.size
         self.action_scale = Normalizer((target.size,))
-        size = config.history * sum(s.size for s in self.inputs)
         if config.net == "mlp":
             self.net: nn.Module = _Flat(
                 TimeMLP(config.horizon * target.size, condition=size, width=config.width, depth=config.depth, octaves=7)
@@ -68,9 +76,14 @@ class ChunkPolicy(nn.Module):
         self.loss = DenoisingLoss(self.path, config.kind, config.kind)
 
     def fit_scales(self, sampler: WindowSampler) -> None:
-        """Scales from all windows of the training episodes: [-1, 1], the discrete components divided as configured."""
+        """Scales from all windows of the training episodes: [-1, 1], the discrete components divided as configured.
+
+        The windows need not hold the images, which are not scaled.
+        """
         whole = sampler.batch(torch.arange(len(sampler)))
         for number, spec in enumerate(self.inputs):
+            if spec.kind == "image":
+                continue
             now = whole.inputs[spec.name][:, self.config.history - 1].reshape(len(whole), -1)
             self._scale(number).fit(now, kind="minmax")
         actions = filled(whole, self.config.target)[:, self.config.history - 1].reshape(len(whole), -1)
@@ -78,10 +91,13 @@ class ChunkPolicy(nn.Module):
         self.action_scale.fit(self._divided(actions), kind=kinds)  # type: ignore[arg-type]
 
     def condition(self, seen: Mapping[str, Shaped[Tensor, "batch history ..."]]) -> Float[Tensor, "batch size"]:
-        """Scaled observations of the last `history` steps, oldest first, as the net takes them."""
+        """Scaled and encoded observations of the last `history` steps, oldest first, as the net takes them."""
         parts = []
         for number, spec in enumerate(self.inputs):
             x = seen[spec.name]
+            if spec.kind == "image":
+                parts.append(self.encoders[str(number)](x).flatten(1))
+                continue
             parts.append(self._scale(number)(x.reshape(*x.shape[:2], spec.size).float()).flatten(1))
         return torch.cat(parts, -1)
 
@@ -143,7 +159,7 @@ def chunk_loss(model: nn.Module, batch: WindowBatch, generator: torch.Generator)
 def filled(batch: WindowBatch, name: str) -> Shaped[Tensor, "batch window ..."]:
     """A signal's windows with steps past the last value repeating it, as chunks do at the end of an episode."""
     values, here = batch.inputs[name], batch.mask
-    index = torch.arange(here.shape[1]).expand_as(here)
+    index = torch.arange(here.shape[1], device=here.device).expand_as(here)
     latest = torch.where(here, index, -1).cummax(1).values
     source = torch.where(latest < 0, index, latest)  # before the episode the edge value stands there already
     return values.gather(1, source.reshape(*source.shape, *(1,) * (values.ndim - 2)).expand_as(values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from invdyn.decisions.chunk_config import ChunkPolicyConfig
@@ -60,15 +61,19 @@ def fit_chunk_policy(
     with seeded(trainer.seed):  # layers draw their initial weights from the global generator
         policy = ChunkPolicy(config, [dataset.schema[n] for n in names], dataset.schema[config.target])
     label = f"label.{config.target}.weight"
-    sampler = WindowSampler(
-        dataset,
-        (*names, config.target),
-        policy.window,
-        (config.target,),
-        labelled_only=True,
-        weight=label if label in dataset.schema else None,
-    )
+
+    def windows(names: Sequence[str]) -> WindowSampler:
+        return WindowSampler(
+            dataset,
+            (*names, config.target),
+            policy.window,
+            (config.target,),
+            labelled_only=True,
+            weight=label if label in dataset.schema else None,
+        )
+
+    sampler = windows(names)
     if not len(sampler):
         raise ConfigError(f"{dataset.source.origin}: no step has a known {config.target!r} to learn from.")
-    policy.fit_scales(sampler)
+    policy.fit_scales(windows([n for n in names if dataset.schema[n].kind != "image"]))
     return policy, Trainer(trainer, folder, progress).fit(policy, chunk_loss, sampler.draw)

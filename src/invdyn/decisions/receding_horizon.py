@@ -61,7 +61,7 @@ class RecedingHorizonRunner:
     """A policy of `verify.evaluate` and `worlds.record`: reset(batch), act(observation).
 
     Args:
-        policy: trained; put into evaluation mode.
+        policy: trained; put into evaluation mode. Chunks are made on its device.
         plan: how it is run.
         seed: of its noise, which begins anew at every reset.
 
@@ -89,13 +89,14 @@ class RecedingHorizonRunner:
         """Begin anew with so many copies."""
         self._seen: dict[str, Tensor] = {}
         self.chunk = None
-        self._fresh = torch.ones(batch, dtype=torch.bool)
+        self.device = next(self.policy.parameters()).device
+        self._fresh = torch.ones(batch, dtype=torch.bool, device=self.device)
         self._used, self._due = 0, True
-        self._generator = torch.Generator().manual_seed(self.seed)
+        self._generator = torch.Generator(self.device).manual_seed(self.seed)
 
     def restart(self, which: Bool[Tensor, " batch"]) -> None:
         """Copies that began a new episode: their history and their guess are forgotten, a new chunk is due for all."""
-        self._fresh |= which
+        self._fresh |= which.to(self.device)
         self._due = True
 
     @torch.no_grad()
@@ -110,13 +111,14 @@ class RecedingHorizonRunner:
         at = self.policy.config.history - 1 + self._used
         self._used += 1
         action = self.policy.decode(self.chunk)[:, at]
-        return action.reshape(len(action), *self.policy.target.shape)
+        source = observation[self.policy.inputs[0].name].device
+        return action.reshape(len(action), *self.policy.target.shape).to(source)
 
     def _remember(self, observation: Mapping[str, Tensor]) -> None:
         """Append to the histories; a copy's first observation fills its own."""
         steps = self.policy.config.history
         for spec in self.policy.inputs:
-            now = observation[spec.name][:, None]
+            now = observation[spec.name].to(self.device)[:, None]
             full = now.expand(-1, steps, *now.shape[2:])
             before = self._seen.get(spec.name, full)
             moved = torch.cat([before[:, 1:], now], 1)
@@ -142,7 +144,7 @@ class RecedingHorizonRunner:
 
     def _from_noise(self, condition: Float[Tensor, "batch size"]) -> Float[Tensor, "batch horizon action"]:
         shape = (len(condition), self.policy.config.horizon, self.policy.target.size)
-        noise = self.whole.start(torch.empty(shape), self._generator)
+        noise = self.whole.start(torch.empty(shape, device=self.device), self._generator)
         return self.whole(self.policy.denoiser(condition), noise, self._generator)
 
     def _from_guess(
@@ -158,6 +160,6 @@ class RecedingHorizonRunner:
             for component in self.policy.config.discrete:
                 chunk[..., component] = torch.where(chunk[..., component] < 0, -1.0, 1.0) / CLIPPED
         if self.plan.renoise:
-            t = torch.full((len(chunk),), self.policy.path.level_time(self.plan.real_time[0]), dtype=chunk.dtype)
+            t = chunk.new_full((len(chunk),), self.policy.path.level_time(self.plan.real_time[0]))
             chunk = self.policy.path.corrupt(chunk, standard_normal(chunk, self._generator), t)
         return chunk

@@ -166,5 +166,6 @@ def drop_condition(
     condition: Float[Tensor, "batch *event"], null: Tensor, generator: torch.Generator, share: float = 0.1
 ) -> Float[Tensor, "batch *event"]:
     """The condition with a share of its samples replaced by `null`, so that one net learns both (Ho, Salimans 2022)."""
-    drop: Bool[Tensor, " batch"] = torch.rand(len(condition), generator=generator, device=condition.device) < share
+    drop: Bool[Tensor, " batch"] = torch.rand(len(condition), generator=generator, device=generator.device) < share
+    drop = drop.to(condition.device)
     return torch.where(drop.reshape(-1, *(1,) * (condition.ndim - 1)), null, condition)

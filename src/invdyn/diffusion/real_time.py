@@ -20,6 +20,7 @@ from torch import Tensor
 from invdyn.diffusion.parameterize import Denoise
 from invdyn.diffusion.path import DiscretePath
 from invdyn.errors import ConfigError
+from invdyn.nn.gaussians import standard_normal
 from invdyn.training.hvp import spectral_norm
 
 __all__ = ["gaussian_contraction", "guess_distance", "iteration_pairs", "measured_contraction", "shifted"]
@@ -97,8 +98,7 @@ def measured_contraction(
             def mean(x: Tensor, t: float = t, s: float = s) -> Tensor:
                 return _mean_map(denoise, path, t, s, x)
 
-            start = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-            product *= spectral_norm(mean, x, start, tolerance=tolerance)
+            product *= spectral_norm(mean, x, standard_normal(x, generator), tolerance=tolerance)
             with torch.no_grad():
                 x = mean(x)
         found.append(product)

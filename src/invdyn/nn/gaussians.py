@@ -27,7 +27,9 @@ def normal_log_density(z: Tensor, log_std: Tensor) -> Tensor:
 
 
 def standard_normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    """Drawn where the generator lives (one of the CPU gives the same numbers for every device), put beside `like`."""
+    device = like.device if generator is None else generator.device
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
 
 
 class Factored(CauseDistribution):

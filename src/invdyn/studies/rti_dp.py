@@ -8,6 +8,7 @@ rti_dp_claims.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import numpy as np
 from invdyn.decisions.chunk_config import ChunkPolicyConfig
 from invdyn.studies.part import Part, run_parts
 from invdyn.studies.rti_dp_claims import CLAIMS
-from invdyn.studies.rti_dp_config import DOOR, TASKS, RtiDpConfig
+from invdyn.studies.rti_dp_config import DOOR, MORE, TASKS, RtiDpConfig
 from invdyn.studies.rti_dp_door import on_door
 from invdyn.studies.rti_dp_figure import draw
 from invdyn.studies.rti_dp_tasks import exact, task_part
@@ -30,7 +31,11 @@ __all__ = ["STUDY", "RtiDp"]
 SCALES = {
     "smoke": RtiDpConfig(parts=("exact",)),
     "laptop": RtiDpConfig(),
-    "gpu": RtiDpConfig(steps=20_000, policy=ChunkPolicyConfig(net="unet", width=256, kind="x0")),
+    "gpu": RtiDpConfig(
+        parts=("exact", *TASKS, *MORE, DOOR),
+        steps=20_000,
+        policy=ChunkPolicyConfig(net="unet", width=256, kind="x0"),
+    ),
 }
 
 
@@ -45,14 +50,14 @@ class RtiDp(Study[RtiDpConfig]):
         """Every task for every seed; then what claims say over tasks and seeds together."""
         experiments: dict[str, Callable[[int, RtiDpConfig], Part]] = {
             "exact": exact,
-            **{name: partial(task_part, name) for name in TASKS},
+            **{name: partial(task_part, name) for name in TASKS | MORE},
         }
         names = [name for name in config.parts if name != DOOR]
         if DOOR in config.parts and context.data is not None and (context.data / DOOR).is_dir():
             experiments[DOOR] = partial(on_door, context.data / DOOR)
             names.append(DOOR)
-        outcomes = run_parts(experiments, names, config, seeds, context)
-        tasks = [name for name in config.parts if name in TASKS]
+        outcomes = run_parts(experiments, names, replace(config, device=context.device), seeds, context)
+        tasks = [name for name in config.parts if name in TASKS | MORE]
         for outcome in outcomes.values():
             m = outcome.metrics
             for name in tasks:

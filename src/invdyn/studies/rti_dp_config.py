@@ -21,8 +21,9 @@ from invdyn.worlds.base import World
 from invdyn.worlds.record import record
 from invdyn.worlds.registry import make_world
 
-__all__ = ["DOOR", "TASKS", "RtiDpConfig", "Task", "demonstrations", "make_task"]
+__all__ = ["DOOR", "MORE", "PICTURES", "TASKS", "RtiDpConfig", "Task", "demonstrations", "make_task"]
 
+PICTURES = "observation.images.camera"
 SHORT = (2, 1, 0)
 SCALED = 10.0
 """What two-valued components are divided by under `scale` (card)."""
@@ -40,12 +41,19 @@ class Task:
         options: of the world.
         max_steps: of an evaluation episode; None for the world's horizon.
         binary: the component of the action that is made two-valued; None for none.
+        images: side in pixels of the pictures that policies see instead of the state; None for the state.
     """
 
     world: str
     options: Mapping[str, Any] = field(default_factory=dict)
     max_steps: int | None = None
     binary: int | None = None
+    images: int | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Signals that policies act on; empty for the state."""
+        return (PICTURES,) if self.images else ()
 
 
 _POINT = {
@@ -60,6 +68,15 @@ TASKS: dict[str, Task] = {
     "pick": Task("metaworld/pick-place-v3", max_steps=200, binary=GRIPPER),
 }
 """The card's laptop benchmark: a point round an obstacle (goal at rest, moving), four Meta-World tasks."""
+MORE: dict[str, Task] = {
+    "button": Task("metaworld/button-press-v3", max_steps=200),
+    "door_open": Task("metaworld/door-open-v3", max_steps=200),
+    "window": Task("metaworld/window-open-v3", max_steps=200),
+    "peg": Task("metaworld/peg-insert-side-v3", max_steps=200, binary=GRIPPER),
+    "reach_seen": Task("metaworld/reach-v3", max_steps=120, images=84),
+    "drawer_seen": Task("metaworld/drawer-open-v3", max_steps=200, images=84),
+}
+"""What scale gpu adds: four more tasks, and two whose policies see pictures (card: 8 tasks, 84 x 84 for two)."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +96,19 @@ class RtiDpConfig:
     eps, as the card's, are trained and run beside it: trained for so short they learn less and cling to a guess."""
     ticks: int = 60
     """Calls timed for the latency, one copy of the world (ours)."""
+    device: str = "cpu"
+    """Where the nets are trained and asked."""
     held_out: int = 5
     """Recorded door openings that the offline comparison acts along; the others are learnt from (ours)."""
 
     def chunk_trainer(self, seed: int) -> TrainerConfig:
         """The loop of the diffusion policy."""
         return dataclasses.replace(
-            CHUNK_TRAINER, steps=self.steps, warmup=min(CHUNK_TRAINER.warmup, self.steps // 10), seed=seed
+            CHUNK_TRAINER,
+            steps=self.steps,
+            warmup=min(CHUNK_TRAINER.warmup, self.steps // 10),
+            seed=seed,
+            device=self.device,
         )
 
 
@@ -126,4 +149,5 @@ def demonstrations(task: Task, episodes: int, seed: int) -> Dataset:
     with closing(make_task(task, min(episodes, 25))) as world:
         actor = None if task.binary is None else _Binary(world, task.binary)
         first = 1000 * seed
-        return record(world, seeds=range(first, first + episodes), policy=actor, hold=10)
+        images = None if task.images is None else (task.images, task.images)
+        return record(world, seeds=range(first, first + episodes), policy=actor, hold=10, images=images)

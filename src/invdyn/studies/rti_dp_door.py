@@ -59,7 +59,9 @@ def _along(held: Dataset, policy: ChunkPolicy) -> tuple[list[dict[str, Tensor]],
     ticks = min(episode[policy.target.name].mask.sum() for episode in held)
     whole = {s.name: torch.stack([torch.as_tensor(e[s.name].values[:ticks]) for e in held], 1) for s in policy.inputs}
     actions = torch.stack([torch.as_tensor(e[policy.target.name].values[:ticks]) for e in held], 1)
-    return [{name: value[t] for name, value in whole.items()} for t in range(ticks)], policy.encode(actions)
+    return [{name: value[t] for name, value in whole.items()} for t in range(ticks)], policy.encode(
+        actions.to(next(policy.parameters()).device)
+    ).cpu()
 
 
 def _chunks(
@@ -71,7 +73,7 @@ def _chunks(
     for observation in seen:
         runner.act(observation)
         assert runner.chunk is not None
-        chunks.append(runner.chunk)
+        chunks.append(runner.chunk.cpu())
     return torch.stack(chunks)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from invdyn.studies.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, panels
-from invdyn.studies.rti_dp_config import DOOR, SHORT, TASKS, RtiDpConfig
+from invdyn.studies.rti_dp_config import DOOR, MORE, SHORT, TASKS, RtiDpConfig
 from invdyn.studies.study import Outcome
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ BARS = {
 
 def draw(config: RtiDpConfig, outcomes: Outcomes) -> Figure:
     """Bars are means over seeds, dots the seeds."""
-    tasks = [name for name in config.parts if name in TASKS]
+    tasks = [name for name in config.parts if name in TASKS | MORE]
     door = all(DOOR in o.curves for o in outcomes.values())
     figure, axes = panels(12 + 4 * door, 3.6, 1, 3 + door) if tasks else panels(4.4, 3.4)
     _gains(axes[0, 0], outcomes)
@@ -72,7 +73,8 @@ def _gains(axis: Axes, outcomes: Outcomes) -> None:
 
 
 def _fit(axis: Axes, tasks: list[str], outcomes: Outcomes) -> None:
-    for name, colour in zip(tasks, (BLUE, SKY, GREEN, ORANGE, PURPLE, GREY)):
+    colours = itertools.cycle((BLUE, SKY, GREEN, ORANGE, PURPLE, GREY))
+    for name, colour in zip(tasks, colours):
         rows = np.array([o.curves[name]["distance"] for o in outcomes.values()])
         axis.plot(np.median(rows, 0), color=colour, linewidth=1.2, label=name)
     axis.axvline(SHORT[0], color=GREY, linewidth=1, linestyle=":")

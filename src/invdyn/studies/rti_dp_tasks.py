@@ -30,8 +30,20 @@ from invdyn.diffusion.real_time import (
 from invdyn.diffusion.samplers import Sampler
 from invdyn.diffusion.steps import DDIM
 from invdyn.episodes.dataset import Dataset
+from invdyn.episodes.signal import SignalSpec
 from invdyn.studies.part import Part
-from invdyn.studies.rti_dp_config import PLANS, SCALED, SHORT, TASKS, RtiDpConfig, Task, demonstrations, make_task
+from invdyn.studies.rti_dp_config import (
+    MORE,
+    PICTURES,
+    PLANS,
+    SCALED,
+    SHORT,
+    TASKS,
+    RtiDpConfig,
+    Task,
+    demonstrations,
+    make_task,
+)
 from invdyn.training.trainer import TrainerConfig
 from invdyn.verify.cost import CostMeter
 from invdyn.verify.evaluator import Policy, evaluate
@@ -81,24 +93,26 @@ def exact(seed: int, config: RtiDpConfig) -> Part:
 
 def task_part(name: str, seed: int, config: RtiDpConfig) -> Part:
     """A task: demonstrations, the diffusion policies and the cloned one, every plan from the same starts."""
-    task = TASKS[name]
+    task = (TASKS | MORE)[name]
     data = demonstrations(task, config.episodes, seed)
-    chosen = dataclasses.replace(config.policy, discrete=() if task.binary is None else (task.binary,))
+    discrete = () if task.binary is None else (task.binary,)
+    chosen = dataclasses.replace(config.policy, discrete=discrete, inputs=task.inputs)
     policy = _trained(data, dataclasses.replace(chosen, discrete_scale=SCALED), seed, config)
-    trainer = TrainerConfig(steps=config.cloning_steps, seed=seed, tensorboard=False)
-    cloned = fit_policy(data, PolicyConfig(history=config.policy.history), trainer=trainer, holdout=0.1, seed=seed)
+    trainer = TrainerConfig(steps=config.cloning_steps, seed=seed, tensorboard=False, device=config.device)
+    imitator = PolicyConfig(history=config.policy.history, inputs=task.inputs)
+    cloned = fit_policy(data, imitator, trainer=trainer, holdout=0.1, seed=seed)
     found: dict[str, Any] = {}
     with closing(make_task(task, config.episodes)) as world:  # one for all plans: simulators are slow to build
 
         def tell(key: str, policy: ChunkPolicy, plan: Plan) -> None:
-            runner = _Watched(RecedingHorizonRunner(policy, plan, seed), task)
+            runner = _Watched(RecedingHorizonRunner(policy, plan, seed), task, world)
             found[key] = _success(runner, world, task, seed, config)
             if runner.switches is not None:
                 found[f"switches.{key}"] = runner.switches
 
         for plan, how in PLANS.items():
             tell(plan, policy, how)
-        found["cloned"] = _success(cloned.policy, world, task, seed, config)
+        found["cloned"] = _success(_Watched(cloned.policy, task, world), world, task, seed, config)
         noise = dataclasses.replace(chosen, kind="eps")
         paper = _trained(data, dataclasses.replace(noise, discrete_scale=SCALED), seed, config)
         for plan in ("dp100_8", "ddim3_1", "rti"):
@@ -130,26 +144,33 @@ def _success(policy: Policy, world: World, task: Task, seed: int, config: RtiDpC
     return float(out.success_rate.rate)
 
 
-class _Watched:
-    """A runner whose planned side round the obstacle is counted: how often it changes between ticks, per episode."""
+def _seen(observation: Mapping[str, Tensor], task: Task, world: World) -> Mapping[str, Tensor]:
+    """What policies of the task are shown: its pictures too where they act on them."""
+    return {**observation, PICTURES: world.render(task.images, task.images)} if task.images else observation
 
-    def __init__(self, runner: RecedingHorizonRunner, task: Task) -> None:
-        self.runner, self.options = runner, task.options
+
+class _Watched:
+    """A policy shown what its task shows, its planned side round the obstacle counted: changes between ticks."""
+
+    def __init__(self, policy: Policy, task: Task, world: World) -> None:
+        self.policy, self.task, self.world = policy, task, world
         self.changes: Tensor | None = None
 
     def reset(self, batch: int) -> None:
-        self.runner.reset(batch)
+        self.policy.reset(batch)
+        options = self.task.options
         self.side = torch.zeros(batch)
-        self.changes = torch.zeros(batch) if "obstacle" in self.options and not self.options.get("goal_speed") else None
+        self.changes = torch.zeros(batch) if "obstacle" in options and not options.get("goal_speed") else None
 
     def act(self, observation: Mapping[str, Tensor]) -> Float[Tensor, "batch action"]:
-        action = self.runner.act(observation)
-        if self.changes is not None and self.runner.chunk is not None:
+        runner = self.policy
+        action = runner.act(_seen(observation, self.task, self.world))
+        if self.changes is not None and isinstance(runner, RecedingHorizonRunner) and runner.chunk is not None:
             x, y = observation["observation.state"].T
-            planned = self.runner.policy.decode(self.runner.chunk)[:, self.runner.policy.config.history - 1 :, 0]
+            planned = runner.policy.decode(runner.chunk)[:, runner.policy.config.history - 1 :, 0]
             # Where the plan ends beside the obstacle's middle, while there still is a choice.
-            side = (x + self.options["gear"] * planned.clamp(-1, 1).sum(1)).sign()
-            choice = (y < 0) & (x.abs() < self.options["obstacle"])
+            side = (x + self.task.options["gear"] * planned.clamp(-1, 1).sum(1)).sign()
+            choice = (y < 0) & (x.abs() < self.task.options["obstacle"])
             self.changes += choice & (side * self.side < 0)
             self.side = torch.where(choice, side, self.side)
         return action
@@ -168,7 +189,7 @@ def _latency(policy: ChunkPolicy, seed: int, config: RtiDpConfig) -> dict[str, f
     for runner in runners.values():
         runner.reset(1)
     for _ in range(config.ticks + 2):
-        seen = {s.name: torch.randn(1, *s.shape, generator=g) for s in policy.inputs}
+        seen = {s.name: _anything(s, g) for s in policy.inputs}
         for plan, meter in meters.items():
             with meter.call():
                 runners[plan].act(seen)
@@ -180,11 +201,17 @@ def _latency(policy: ChunkPolicy, seed: int, config: RtiDpConfig) -> dict[str, f
     }
 
 
+def _anything(spec: SignalSpec, g: torch.Generator) -> Tensor:
+    if spec.kind == "image":
+        return torch.randint(256, (1, *spec.shape), generator=g, dtype=torch.uint8)
+    return torch.randn(1, *spec.shape, generator=g)
+
+
 def _beginning(policy: ChunkPolicy, task: Task, seed: int, ticks: int = 12) -> tuple[dict[str, float], dict[str, Any]]:
     """Where a guess fits best (the paper's remark), and how much of its error three steps leave along real states."""
     runner = RecedingHorizonRunner(policy, Plan(execute=1), seed)
     with closing(make_task(task, 4)) as world:
-        observation = world.reset(range(4))
+        observation = _seen(world.reset(range(4)), task, world)
         runner.reset(4)
         distance, guess = torch.zeros(policy.path.steps, dtype=torch.float64), None
         for _ in range(ticks):
@@ -193,13 +220,13 @@ def _beginning(policy: ChunkPolicy, task: Task, seed: int, ticks: int = 12) -> t
             if guess is not None:
                 distance += guess_distance(policy.path, guess, runner.chunk) / (ticks - 1)
             guess = shifted(runner.chunk)
-            observation = world.step(action).observation
+            observation = _seen(world.step(action).observation, task, world)
     assert guess is not None
     g = torch.Generator().manual_seed(seed)
     seen = {
         name: value[:, None].expand(-1, policy.config.history, *value.shape[1:]) for name, value in observation.items()
     }
-    condition = policy.condition({s.name: seen[s.name] for s in policy.inputs})
+    condition = policy.condition({s.name: seen[s.name].to(runner.device) for s in policy.inputs})
     left = [
         measured_contraction(policy.denoiser(condition[i : i + 1]), policy.path, SHORT, guess[i : i + 1], g, 1e-2)[0]
         for i in range(len(guess))
