@@ -247,7 +247,7 @@ def test_images_steer_a_chunk() -> None:
     runner.reset(60)
     action = runner.act({camera.name: torch.from_numpy(test[camera.name].values)})
     gap = (action - torch.from_numpy(test["action"].values)).square().mean().sqrt()
-    assert gap < 0.3  # measured 0.1; the mean action is off by 0.57
+    assert gap < 0.3  # measured 0.04; the mean action is off by 0.57
 
 
 def test_text_is_refused() -> None:

@@ -15,7 +15,7 @@ from invdyn.worlds.gym_adapter import OBSERVATION
 
 pytest.importorskip("mujoco", reason="needs the extra 'worlds'")
 METAWORLD = [f"metaworld/{task}-v3" for task in ("pick-place", "bin-picking", "door-unlock", "hammer")]
-IDS = [*METAWORLD, "adroit/door", "pusht", "gymnasium/Ant-v5", "gymnasium/Pendulum-v1"]
+IDS = [*METAWORLD, "adroit/door", "pusht", "gymnasium/Ant-v5", "gymnasium/Pendulum-v1", "locomotion/walker2d"]
 _worlds = {}
 
 

@@ -80,7 +80,7 @@ def fit_dynamics(
     seed: int = 0,
     ends: Ends | None = None,
 ) -> FittedDynamics:
-    """Fit an ensemble to the transitions of one run.
+    """Fit an ensemble to the transitions of one run, where these are.
 
     Raises:
         ConfigError: transitions of several runs, or too few to hold any out.
@@ -100,7 +100,7 @@ def fit_dynamics(
         inputs.shape[1], wanted.shape[1],
         members=config.members, width=config.width, depth=config.depth, generator=g,
     )  # fmt: skip
-    net.standardise(inputs[rest])
+    net.to(inputs.device).standardise(inputs[rest])
 
     def draw(generator: torch.Generator, size: int) -> tuple[Tensor, Tensor]:
         chosen = own.gather(1, torch.randint(own.shape[1], (config.members, size), generator=generator))
@@ -127,6 +127,7 @@ def fit_dynamics(
             patience=config.patience,
             min_delta=-math.log(0.99),  # of a logarithm: 1 % of the error
             seed=mixed_seed(seed, 52, stage),
+            device=str(inputs.device),
         )
         updates += Trainer(trainer).fit(net, loss, draw, validate).steps
     errors = net.errors(inputs[held], wanted[held])

@@ -91,16 +91,16 @@ class Checkpoints:
         return next(i for i, value in enumerate(self.returns) if value >= wanted)
 
 
-def train_checkpoints(world: World, config: SetConfig, seed: int = 0) -> Checkpoints:
-    """Train SAC in a world and keep its actor after every epoch.
+def train_checkpoints(world: World, config: SetConfig, seed: int = 0, *, device: str = "cpu") -> Checkpoints:
+    """Train SAC in a world and keep its actor after every epoch; `device` is where the agent learns.
 
     Raises:
         ConfigError: a world without bounds on its actions, or an agent that never got better than random.
     """
     size, (low, high) = world.action.size, _bounds(world)
     model = ExactDynamics(world)
-    loop = RolloutLoop(model, world.horizon, low, high)
-    starts = _starts(world, seed, POOL)
+    loop = RolloutLoop(model, world.horizon, low.to(device), high.to(device))
+    starts = _starts(world, seed, POOL).to(device)
     agent = SAC(
         SACConfig(
             critics=2, eta=0.0, width=config.width, depth=2, alpha=config.alpha,
@@ -109,6 +109,7 @@ def train_checkpoints(world: World, config: SetConfig, seed: int = 0) -> Checkpo
         model.observe(starts[:1]).shape[1],
         size,
         [seed],
+        device=device,
     )  # fmt: skip
     look = starts[:LOOK]
     signals = [s.name for s in world.observations if s.kind != "image"]
@@ -206,7 +207,8 @@ class _Uniform:
         self.causes, self.generator = causes, torch.Generator().manual_seed(seed)
 
     def act(self, observation: Tensor, noise: Tensor | None = None) -> Tensor:
-        return 2 * torch.rand(*observation.shape[:2], self.causes, generator=self.generator) - 1
+        drawn = 2 * torch.rand(*observation.shape[:2], self.causes, generator=self.generator) - 1
+        return drawn.to(observation.device)
 
     def update(self, batch: object) -> dict[str, Tensor]:
         return {}
@@ -239,4 +241,5 @@ class _Sampled:
             return self.middle + self.half * (2 * torch.rand(rows, len(self.half), generator=self.generator) - 1)
         seen = torch.cat([observation[s].reshape(rows, -1).float() for s in self.signals], -1)[None]
         noise = torch.randn(1, rows, len(self.half), generator=self.generator)
-        return self.middle + self.half * self.agent.act(seen, noise)[0]
+        device = self.agent.device
+        return self.middle + self.half * self.agent.act(seen.to(device), noise.to(device))[0].cpu()

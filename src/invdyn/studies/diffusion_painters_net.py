@@ -26,7 +26,7 @@ from invdyn.studies.diffusion_painters_config import (
 from invdyn.studies.diffusion_painters_kernel import HIGH, contest, judged, miss
 from invdyn.studies.diffusion_principles_config import grey_levels
 from invdyn.studies.diffusion_principles_nets import losses
-from invdyn.studies.nets import fit_time_mlp
+from invdyn.studies.nets import fit_net
 from invdyn.studies.part import Part, generators
 from invdyn.verify.metrics import sliced_w2, spearman
 
@@ -114,7 +114,7 @@ def on_net(seed: int, config: DiffusionPaintersConfig) -> Part:
 
 
 def _trained(seen: Tensor, spread: float, config: DiffusionPaintersConfig, seed: int, watch: Learning) -> TimeMLP:
-    return fit_time_mlp(
+    return fit_net(
         lambda: TimeMLP(64, width=config.width, octaves=0),
         losses(spread)["edm"],
         grey_levels(seen),

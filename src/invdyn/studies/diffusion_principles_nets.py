@@ -28,7 +28,7 @@ from invdyn.diffusion import (
 )
 from invdyn.nn.time_mlp import TimeMLP
 from invdyn.studies.diffusion_principles_config import DiffusionPrinciplesConfig, digits, grey_levels, mixture
-from invdyn.studies.nets import Draw, fit_time_mlp
+from invdyn.studies.nets import Draw, fit_net
 from invdyn.studies.part import Part, generators
 from invdyn.verify.metrics import frechet_distance, sliced_w2, w2_exact
 
@@ -53,7 +53,7 @@ def train(
     """One net by one objective, and its logged losses; every objective has the same net, rate, batch and updates."""
     # Times enter as they are: sines of t - r would dominate du/dt and MeanFlow would learn little from it.
     scalars = 2 if name in ("mean_flow", "shortcut") else 1
-    return fit_time_mlp(
+    return fit_net(
         lambda: TimeMLP(dim, scalars=scalars, width=width, octaves=0),
         losses(spread)[name],
         draw,

@@ -15,13 +15,15 @@ from invdyn.decisions.dynamics_reward import RewardConfig
 from invdyn.decisions.learned_dynamics import DynamicsConfig
 from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, panels
 from invdyn.studies.morec_claims import CLAIMS
-from invdyn.studies.morec_config import GROUPS, MorecConfig
+from invdyn.studies.morec_config import GROUPS, WALKER_SETS, WALKERS, MorecConfig
 from invdyn.studies.morec_exact import planted, readout
 from invdyn.studies.morec_models import models
 from invdyn.studies.morec_policies import policies
+from invdyn.studies.morec_walkers import draw_lengths, draw_scores, filtered_walker
 from invdyn.studies.morec_worlds import CASES, fitted_case
 from invdyn.studies.part import run_jobs
 from invdyn.studies.study import Context, Outcome, Study
+from invdyn.studies.walkers import walker_sets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +54,7 @@ SCALES = {
         evaluation=2,
     ),
     "laptop": LAPTOP,
+    "gpu": replace(LAPTOP, parts=(*LAPTOP.parts, *WALKERS)),
     "paper": MorecConfig(
         rows=100_000,
         refrigerator_episodes=1000,
@@ -79,6 +82,7 @@ class Morec(Study[MorecConfig]):
     def run(self, config: MorecConfig, seeds: Sequence[int], context: Context) -> dict[int, Outcome]:
         """Every experiment for all seeds side by side; each is a part that survives a kill."""
         case = functools.cache(lambda name: fitted_case(name, seeds, config))  # anew after a kill, the same bits
+        sets = functools.cache(lambda task: walker_sets(task, WALKER_SETS, config.walkers, context.device))
         jobs: dict[str, Callable[[], Mapping[str, Any]]] = {}
         for part in config.parts:
             if part == "readout":
@@ -87,6 +91,11 @@ class Morec(Study[MorecConfig]):
                 jobs[part] = lambda: planted(seeds, config)
             elif part in CASES:
                 jobs[part] = lambda part=part: models(part, case(part), seeds, config)  # type: ignore[misc]
+            elif part in WALKERS:
+                for kind in WALKER_SETS:
+                    jobs[f"{part} {kind}"] = lambda part=part, kind=kind: filtered_walker(  # type: ignore[misc]
+                        kind, sets(part)[kind], seeds, config
+                    )
             else:
                 jobs[part] = lambda part=part: policies(part, case("pendulum"), seeds, config)  # type: ignore[misc]
         outcomes = run_jobs(jobs, seeds, context)
@@ -100,11 +109,16 @@ class Morec(Study[MorecConfig]):
 
     def parts(self, config: MorecConfig, seeds: Sequence[int]) -> int:
         """Parts of `run`."""
-        return len(config.parts)
+        return len(config.parts) + len(set(WALKERS) & set(config.parts)) * (len(WALKER_SETS) - 1)
 
     def figure(self, config: MorecConfig, outcomes: Mapping[int, Outcome]) -> Figure:
-        """Errors of chosen candidates, usable steps of rollouts, returns of policies."""
-        figure, axes = panels(13.2, 3.8, 1, 3)
+        """Errors of chosen candidates, usable steps of rollouts, returns of policies; walkers, where they ran."""
+        rows = 2 if set(WALKERS) & set(config.parts) else 1
+        figure, axes = panels(13.2, 3.8 * rows, rows, 3)
+        if rows == 2:
+            draw_scores(axes[1, 0], outcomes)
+            draw_lengths(axes[1, 1], outcomes)
+            axes[1, 2].set_axis_off()
         bars = [("chosen", BLUE), ("last", GREEN), ("mean", GREY), ("worst", INK)]
         places = [(world, place) for world in CASES for place in ("in", "out")]
         for number, (key, colour) in enumerate(bars):

@@ -8,8 +8,9 @@ from invdyn.decisions.dynamics_reward import RewardConfig
 from invdyn.decisions.learned_dynamics import DynamicsConfig
 from invdyn.decisions.offline import OfflineConfig
 from invdyn.decisions.sac import SACConfig
+from invdyn.studies.walkers import WalkersConfig
 
-__all__ = ["GROUPS", "MorecConfig", "Variant"]
+__all__ = ["GROUPS", "WALKERS", "WALKER_SETS", "WALKER_VARIANTS", "MorecConfig", "Variant"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ GROUPS: dict[str, tuple[Variant, ...]] = {
     "exact": (Variant("exact"), Variant("exact+filter", "argmax")),
 }
 """Trainings side by side: on the host MOPO, on the host MOBILE, on the true dynamics."""
+
+WALKERS = ("hopper", "halfcheetah", "walker2d")
+"""Parts of scale gpu."""
+WALKER_SETS = ("medium", "medium-replay", "random")
+"""Recordings of each (card)."""
+WALKER_VARIANTS = (Variant("morec", "argmax"), Variant("mopo", "random"), Variant("mopo5", "random", short=True))
+"""On each: the host with the filter, without it over as many steps, without it over the host's own."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,27 @@ class MorecConfig:
     evaluation: int = 30
     """Starts of an evaluation, 200 steps each (ours)."""
 
+    walkers: WalkersConfig = field(default_factory=WalkersConfig)
+    """Recordings, ensemble and evaluation on the walkers, which are parts of scale gpu."""
+    walker_reward: RewardConfig = field(
+        default_factory=lambda: RewardConfig(iterations=400, snapshots=40, likelihood=1.0, discriminator_lr=1e-3)
+    )
+    """The game there: the card's nets, a tenth of its snapshots; rounds and rates ours."""
+    walker_learner: SACConfig = field(
+        default_factory=lambda: SACConfig(critics=2, eta=0.0, depth=2, actor_lr=1e-4, alpha_lr=1e-4)
+    )
+    """Learner there: twin critics of 256-256, rates 1e-4 and 3e-4 (card)."""
+    walker_epochs: int = 200
+    """Rounds of rollouts and updates there, 2e5 updates in all (card)."""
+    walker_updates: int = 1000
+    """Per round there (card)."""
+    walker_starts: int = 1000
+    """Rollouts per round there (card: 2,000)."""
+    walker_batch: int = 256
+    """Transitions per update there (card)."""
+    walker_checks: int = 8
+    """Points of a learning curve there (ours)."""
+
     def agent(self) -> SACConfig:
         """Settings of every learner: twin critics of 64-64, rates for short trainings (ours)."""
         return SACConfig(critics=2, eta=0.0, width=64, depth=2, alpha=0.1, actor_lr=1e-3, critic_lr=1e-3, alpha_lr=1e-3)
@@ -132,4 +161,15 @@ class MorecConfig:
         """Five epochs of rollouts are kept (card)."""
         return OfflineConfig(
             epochs=self.epochs, updates=self.updates, starts=self.starts, keep=5, batch=self.batch, real=self.real
+        )
+
+    def walker_schedule(self) -> OfflineConfig:
+        """The same on the walkers."""
+        return OfflineConfig(
+            epochs=self.walker_epochs,
+            updates=self.walker_updates,
+            starts=self.walker_starts,
+            keep=5,
+            batch=self.walker_batch,
+            real=self.real,
         )

@@ -6,27 +6,36 @@ What differs from the paper and what did not hold: docs/studies/ravl.md.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from invdyn.nn.probabilistic_ensemble import EnsembleDynamics
 from invdyn.studies.claim import Claim, Threshold
 from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, panels
 from invdyn.studies.part import run_jobs
 from invdyn.studies.ravl_config import GROUPS, RavlConfig
 from invdyn.studies.ravl_exact import exact
+from invdyn.studies.ravl_walkers import draw_learning, draw_quality, walker
 from invdyn.studies.ravl_worlds import pendulum, point
 from invdyn.studies.study import Context, Outcome, Study
+from invdyn.studies.walkers import WalkerSet, fitted, walker_sets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["STUDY", "Ravl"]
 
+Case = tuple[WalkerSet, list[EnsembleDynamics]]
+"""Recordings of a task, and an ensemble per seed."""
+WALKERS = ("hopper", "halfcheetah")
+"""Parts of scale gpu."""
 SCALES = {
     "smoke": RavlConfig(
         parts=("exact", "base", "mopo"), updates=20, diagnose_at=20, batch=32, pool=100, evaluation=10, replicas=4000
     ),
     "laptop": RavlConfig(),
+    "gpu": RavlConfig(parts=(*RavlConfig.parts, *WALKERS)),
 }
 
 CLAIMS = (
@@ -124,6 +133,7 @@ class Ravl(Study[RavlConfig]):
         if "pendulum" in config.parts:
             for method in ("base", "ravl"):
                 jobs[f"pendulum {method}"] = lambda method=method: pendulum(method, seeds, config)  # type: ignore[misc]
+        jobs |= self._walkers(config, seeds, context)
         outcomes = run_jobs(jobs, seeds, context)
         for outcome in outcomes.values():
             m = outcome.metrics
@@ -134,13 +144,47 @@ class Ravl(Study[RavlConfig]):
                 m["pendulum.gain"] = m["pendulum.ravl.score"] - m["pendulum.base.score"]
         return outcomes
 
+    def _walkers(
+        self, config: RavlConfig, seeds: Sequence[int], context: Context
+    ) -> dict[str, Callable[[], Mapping[str, Any]]]:
+        """Hopper and HalfCheetah, where the device is."""
+
+        @functools.cache  # anew after a kill, the same bits
+        def case(task: str) -> Case:
+            given = walker_sets(task, (config.walker_set,), config.walkers, context.device)[config.walker_set]
+            return given, fitted(given, seeds, config.walkers)
+
+        return {
+            f"{task} {source}": functools.partial(self._walker, case, task, source, seeds, config)
+            for task in WALKERS
+            if task in config.parts
+            for source in config.sources
+        }
+
+    @staticmethod
+    def _walker(
+        case: Callable[[str], Case], task: str, source: str, seeds: Sequence[int], config: RavlConfig
+    ) -> Mapping[str, Any]:
+        return walker(source, *case(task), seeds, config)
+
     def parts(self, config: RavlConfig, seeds: Sequence[int]) -> int:
         """Parts of `run`."""
-        return len(config.parts) + ("pendulum" in config.parts)
+        walkers = len(set(WALKERS) & set(config.parts))
+        return len(config.parts) + ("pendulum" in config.parts) + walkers * (len(config.sources) - 1)
 
     def figure(self, config: RavlConfig, outcomes: Mapping[int, Outcome]) -> Figure:
-        """Returns and values over training, every seed a line."""
-        figure, axes = panels(13.2, 3.8, 1, 3)
+        """Returns and values over training, every seed a line; below, where they ran, Hopper and HalfCheetah."""
+        tasks = [task for task in WALKERS if task in config.parts]
+        rows = 2 if tasks else 1
+        figure, axes = panels(13.2, 3.8 * rows, rows, 3)
+        if tasks:
+            for axis, task in zip(axes[1], WALKERS):
+                draw_learning(axis, task, outcomes)
+            draw_quality(axes[1, 2], tasks, config, outcomes)
+            for axis in axes[1]:
+                axis.title.set_fontsize(10)
+                if axis.get_legend_handles_labels()[0]:
+                    axis.legend(frameon=False, fontsize=7)
         point_lines = [
             ("base.k1", ORANGE, "-", "base, k = 1"),
             ("base.k3", ORANGE, ":", "base, k = 3"),

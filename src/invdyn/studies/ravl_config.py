@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from invdyn.decisions.offline import OfflineConfig
 from invdyn.decisions.sac import SACConfig
+from invdyn.studies.walkers import WalkersConfig
 
 __all__ = ["GROUPS", "RavlConfig", "Variant"]
 
@@ -73,6 +74,30 @@ class RavlConfig:
     """Recorded episodes of 200 steps, a third each of an expert, a sluggish and a random policy (ours)."""
     replicas: int = 40_000
     """Independent chains of the Monte Carlo (ours)."""
+    walkers: WalkersConfig = field(default_factory=WalkersConfig)
+    """Recordings, ensemble and evaluation on Hopper and HalfCheetah, which are parts of scale gpu."""
+    walker_set: str = "medium"
+    """Which of the sets is learnt from (ours)."""
+    walker_learner: SACConfig = field(default_factory=SACConfig)
+    """RAVL's learner there (card); base and MOPO have two critics and no diversity."""
+    walker_methods: tuple[str, ...] = ("base", "mopo", "ravl")
+    """Who is trained there; MOPO not under mixed models."""
+    sources: tuple[str, ...] = ("learnt", "exact", "mixed")
+    """Models there: the ensemble, the simulator, and those on the way from random to learnt to true."""
+    qualities: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    """Of mixed models: -1 random, 0 learnt, 1 true (ours)."""
+    length: int = 5
+    """Steps k of a rollout there (card)."""
+    walker_updates: int = 100_000
+    """There (card)."""
+    walker_epoch: int = 1000
+    """Updates between fresh rollouts there (card)."""
+    learnt_starts: int = 50_000
+    """Rollouts per epoch of the ensemble (card)."""
+    exact_starts: int = 2000
+    """Of the simulator and of mixed models, which simulate too (ours)."""
+    walker_batch: int = 256
+    """Transitions per update there, 5 % of them recorded (card)."""
 
     def agent(self, method: str) -> SACConfig:
         """Settings of a method's learner."""
@@ -93,4 +118,19 @@ class RavlConfig:
         epoch = min(50, updates)
         return OfflineConfig(
             epochs=updates // epoch, updates=epoch, starts=4 * self.batch, keep=5, batch=self.batch, real=real
+        )
+
+    def walker_agent(self, method: str) -> SACConfig:
+        """Settings of a method's learner on the walkers."""
+        return self.walker_learner if method == "ravl" else replace(self.walker_learner, critics=2, eta=0.0)
+
+    def walker_schedule(self, source: str) -> OfflineConfig:
+        """Five epochs of rollouts are kept (card)."""
+        return OfflineConfig(
+            epochs=max(1, self.walker_updates // self.walker_epoch),
+            updates=self.walker_epoch,
+            starts=self.learnt_starts if source == "learnt" else self.exact_starts,
+            keep=5,
+            batch=self.walker_batch,
+            real=0.05,
         )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from invdyn.diffusion import Denoiser, DenoisingLoss, DiscretePath, Times
 from invdyn.nn.time_mlp import TimeMLP
-from invdyn.studies.nets import Draw, fit_time_mlp
+from invdyn.studies.nets import Draw, fit_net
 
 __all__ = ["PATH", "RedDiffConfig", "Shaped", "descending", "grid", "train"]
 
@@ -108,7 +108,7 @@ def train(
     """The frozen prior, by EDM's loss on the study's path, and its logged losses."""
     # EDM's noise levels moved with the data's spread, and wider: RED-diff asks at all of them.
     times = Times("log_normal", -1.2 + math.log(spread / 0.5), 1.6)
-    net, losses = fit_time_mlp(
+    net, losses = fit_net(
         lambda: TimeMLP(dim, width=config.width),
         DenoisingLoss(PATH, "edm", "edm", times, spread),
         draw,

@@ -14,12 +14,14 @@
 | mujoco_state | exact state of MuJoCo environments | MuJoCo, mjSTATE_INTEGRATION |
 | mujoco_torques | the same driven by generalised forces, with the integrator's own inverse | MuJoCo, mj_inverse |
 | gymnasium_world | `gymnasium/<EnvId>`: any vector environment | gymnasium |
+| locomotion | Hopper, HalfCheetah, Walker2d in large batches from given states, with their ends | gymnasium v5 |
 | metaworld | 50 manipulation tasks with scripted experts | Yu et al., CoRL 2019 |
 | adroit | a hand of 24 joints opens a door | Rajeswaran et al., RSS 2018 |
 | pusht | a disc pushes a T onto its place | Chi et al., RSS 2023 |
 | linear_gaussian | a linear system whose posteriors are closed form | UWM, UVA |
 | mixtures | behaviour mixtures and return-quantile splits | SS-ORL |
 | forward_model | `ForwardModel`; `ExactDynamics`: a world as its own perfect model | RAVL |
+| mixed_dynamics | a model between a random, a learnt and the true one | RAVL |
 | solver | `integrate`: RK4 and Tsit5 over batches, float64 | Tsitouras 2011 |
 | fast_renderer | MuJoCo pictures, depth and segmentation without the costly effects | MuJoCo |
 

@@ -36,6 +36,9 @@ WORLDS: dict[str, Entry] = {
     "metaworld/<task>": Entry("invdyn.worlds.metaworld:MetaWorld", "a robot arm, 50 tasks with experts", "worlds"),
     "adroit/door": Entry("invdyn.worlds.adroit:AdroitDoor", "a hand of 24 joints opens a door", "worlds"),
     "pusht": Entry("invdyn.worlds.pusht:PushT", "a disc pushes a T onto its place", "worlds"),
+    "locomotion/<task>": Entry(
+        "invdyn.worlds.locomotion:Locomotion", "hopper, halfcheetah, walker2d in large batches, for models", "worlds"
+    ),
     "gymnasium/<EnvId>": Entry("invdyn.worlds.gymnasium_world:make", "any vector environment of Gymnasium"),
 }
 """Ids with `<...>` stand for families: what replaces the brackets is the first argument of the class."""
