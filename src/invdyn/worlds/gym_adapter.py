@@ -9,6 +9,7 @@ Subclasses say what the simulator's own state is (`simulator_state`, `set_simula
 
 from __future__ import annotations
 
+import gc
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -243,3 +244,7 @@ class GymWorld(World):
     def close(self) -> None:
         for env in self.envs:
             env.close()
+        self.envs.clear()
+        # Environments hold themselves in cycles, and the collector does not see how much memory a simulator has:
+        # without this call a program that makes one world after the other keeps them all.
+        gc.collect()
