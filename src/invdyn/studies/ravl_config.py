@@ -98,6 +98,8 @@ class RavlConfig:
     """Of the simulator and of mixed models, which simulate too (ours)."""
     walker_batch: int = 256
     """Transitions per update there, 5 % of them recorded (card)."""
+    walker_sample: int = 2000
+    """States there of which is asked whether they are edge-of-reach (ours)."""
 
     def agent(self, method: str) -> SACConfig:
         """Settings of a method's learner."""
