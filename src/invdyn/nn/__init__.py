@@ -10,7 +10,7 @@
 | encoders.py | `MLP`, `ConvEncoder` (keypoints, strided with spatial softmax, IMPALA), `MultiView` | IDP, VPT |
 | time_mlp.py | `TimeMLP`: a small net that knows the time it is asked at | |
 | unet1d.py | `ConditionalUnet1D`: a U-Net over the time of action chunks, with FiLM | Chi et al. 2023 |
-| unet2d.py | `ConditionalUnet2D`: a U-Net over pictures, one or two times, FiLM, attention | Dhariwal, Nichol 2021; EDM |
+| unet2d.py | `ConditionalUnet2D`: a U-Net over pictures, told one or two times by FiLM | Karras et al. 2022 |
 | temporal.py | masks pair, causal, noncausal; `MaskedTransformer` | Vaswani et al. 2017; Su et al. 2021 |
 | seed_axis.py | `SeedAxis`: independent nets on a leading axis | |
 | streams.py | `Streams`: random numbers for runs side by side, one generator per seed | |

@@ -43,7 +43,7 @@ def fit_net(
         observe: see `Trainer.fit`.
         device: where it is trained, and stays.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = make()
     config = TrainerConfig(
