@@ -15,6 +15,7 @@
 | `deep_linear.py` | Saxe, McClelland, Ganguli, ICLR 2014; the claims and experiments beside it |
 | `grokking_li2.py` | Tian 2025; the claims and experiments beside it |
 | `nesterov_dynamics.py` | Parimi et al. 2025; the claims and experiments beside it |
+| `walkers.py` | recordings of Hopper, HalfCheetah and Walker2d, models of them, true scores: for `ravl` and `morec` |
 | `diffusion_principles.py` | Lai et al. 2025; the claims and experiments beside it |
 | `rti_dp.py` | Duan, Yin, Kragic 2025; the claims and experiments beside it |
 | `diffusion_painters.py` | Wang, Vastola, TMLR; the claims and experiments beside it |
