@@ -4,7 +4,7 @@ The same simulation as `gymnasium/Hopper-v5`, to the bit, made to be rolled from
 what `mj_step` reads in these models and no more (positions, velocities, the solver's warm start), observation, reward
 and end are computed from it for all copies at once, and copies are stepped by several threads (MuJoCo lets go of
 Python's lock). When an episode ends is known as a function of what is observed too (`ends`), so learnt models need not
-guess it. As a model (state set, step, observation) a row of Hopper takes 106 us of one thread and of HalfCheetah 49, where
+guess it. As a model (state set, step, observation) a row of Hopper takes 106 us of one thread and of HalfCheetah 49;
 `gymnasium/<EnvId>` takes 252 and 227. https://gymnasium.farama.org/environments/mujoco/
 """
 
