@@ -1,8 +1,8 @@
 """Diffusion models generate images like painters (Wang, Vastola, arXiv 2303.02490): scales, run, figure.
 
 The method stands in diffusion/teleport.py, outline.py and moments.py, the experiments in diffusion_painters_exact.py,
-_kernel.py, _net.py and _chunks.py, the claims in diffusion_painters_claims.py. Deviations and what came out:
-docs/studies/diffusion-painters.md.
+_kernel.py, _net.py, _chunks.py and _renders.py, the claims in diffusion_painters_claims.py. Deviations and what came
+out: docs/studies/diffusion-painters.md.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from invdyn.studies.diffusion_painters_claims import CLAIMS
 from invdyn.studies.diffusion_painters_config import DiffusionPaintersConfig
 from invdyn.studies.diffusion_painters_figure import draw
 from invdyn.studies.diffusion_painters_net import on_net
+from invdyn.studies.diffusion_painters_renders import on_renders
 from invdyn.studies.part import Part, run_parts
 from invdyn.studies.study import Context, Outcome, Study
 
@@ -29,6 +30,7 @@ __all__ = ["STUDY", "DiffusionPainters"]
 SCALES = {
     "smoke": DiffusionPaintersConfig(parts=("closed",)),
     "laptop": DiffusionPaintersConfig(),
+    "gpu": DiffusionPaintersConfig(parts=(*DiffusionPaintersConfig.parts, "renders")),
 }
 
 
@@ -49,11 +51,12 @@ class DiffusionPainters(Study[DiffusionPaintersConfig]):
             "classes": kernel.classes,
             "net": on_net,
             "chunks": partial(on_chunks, context.data),
+            "renders": partial(on_renders, device=context.device),
         }
         return run_parts(experiments, config.parts, config, seeds, context)
 
     def figure(self, config: DiffusionPaintersConfig, outcomes: Mapping[int, Outcome]) -> Figure:
-        """Emergence, explained share, errors of every way, learning, samples."""
+        """Emergence, explained share, errors of every way, learning, samples, rendered frames."""
         return draw(config, outcomes)
 
     def parts(self, config: DiffusionPaintersConfig, seeds: Sequence[int]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from invdyn.diffusion import DeltaMixturePrior, GaussianMixturePrior, Heun, Sampler, edm_grid, make_path
 from invdyn.diffusion.parameterize import Denoise
 from invdyn.errors import require
+from invdyn.studies.renders import RendersConfig
 
 __all__ = ["EDM", "LEVELS", "DiffusionPaintersConfig", "heun", "in_blocks", "kernel", "labelled_digits", "single"]
 
@@ -61,6 +62,10 @@ class DiffusionPaintersConfig:
     """Chunks kept of a task at most (ours; the digits are 1,797)."""
     chunk_starts: int = 256
     """Noise samples of a task (ours)."""
+    renders: RendersConfig = field(default_factory=RendersConfig)
+    """Sizes of the experiment on rendered frames, which is not among the parts above."""
+    render_starts: int = 512
+    """Noise samples of it whose error to the reference is measured (ours)."""
 
 
 def labelled_digits() -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import numpy as np
 from invdyn.studies.diffusion_painters_config import LEVELS, DiffusionPaintersConfig
 from invdyn.studies.diffusion_painters_net import WATCHED
 from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, digit_sheet, painted
+from invdyn.studies.renders_figure import frame_sheet
 from invdyn.studies.study import Outcome
 
 if TYPE_CHECKING:
@@ -104,6 +105,15 @@ def _sheet(axis: Axes, shown: Mapping[str, Any], title: str) -> None:
     digit_sheet(axis, {label: shown[name] for name, label in rows.items()}, 8, title)
 
 
+def _renders(axis: Axes, seeds: Sequence[Mapping[str, Any]], c: Mapping[str, Any]) -> None:
+    rows = {"reference": c["shown"]["reference"]}
+    for k in c["skipped"]:
+        distance = np.mean([m[f"renders.frechet_skip_{k}"] for m in seeds])
+        rows[f"{k} skipped: {distance:.2g}"] = c["shown"][f"skip_{k}"]
+    rows["Gaussian"] = c["shown"]["gaussian"]
+    frame_sheet(axis, rows, 8, "Rendered frames, U-Net, same noise\n(Fréchet distance in features)")
+
+
 def draw(config: DiffusionPaintersConfig, outcomes: Mapping[int, Outcome]) -> Figure:
     """Panels of the experiments that ran: the first seed's curves, errors of all seeds."""
     first = next(iter(outcomes.values())).curves
@@ -122,4 +132,6 @@ def draw(config: DiffusionPaintersConfig, outcomes: Mapping[int, Outcome]) -> Fi
     for name, title in (("kernel", "Kernel mixture, same noise"), ("net", "Trained net, same noise")):
         if name in first:
             shown.append(partial(_sheet, shown=first[name]["shown"], title=title))
+    if "renders" in first:
+        shown.append(lambda a: _renders(a, metrics, first["renders"]))
     return painted(shown, 4.2, 3.6, 4)

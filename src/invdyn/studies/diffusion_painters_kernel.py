@@ -28,7 +28,7 @@ from invdyn.studies.diffusion_painters_config import (
 )
 from invdyn.studies.part import Part, generators
 
-__all__ = ["classes", "contest", "on_kernel"]
+__all__ = ["HIGH", "classes", "contest", "landed", "miss", "on_kernel", "skipping"]
 
 HIGH = 80.0
 SKIPPED = (0, 2, 4, 6, 8, 10)
@@ -53,7 +53,7 @@ def contest(prior: GaussianPrior, denoise: Denoise) -> dict[str, Way]:
     def regrid(points: int, sigma: float) -> Way:
         return lambda x: Teleport.regrid(full, prior, points, sigma)(denoise, x)
 
-    ways: dict[str, Way] = {f"skip_{k}": _skip(prior, denoise, k) for k in SKIPPED}
+    ways: dict[str, Way] = {f"skip_{k}": skipping(prior, denoise, k) for k in SKIPPED}
     return ways | {
         "full_12": fewer(12, lambda x: x),
         "full_9": fewer(9, lambda x: x),
@@ -66,7 +66,8 @@ def contest(prior: GaussianPrior, denoise: Denoise) -> dict[str, Way]:
     }
 
 
-def _skip(prior: GaussianPrior, denoise: Denoise, skipped: int) -> Way:
+def skipping(prior: GaussianPrior, denoise: Denoise, skipped: int) -> Way:
+    """The full grid without its first points, the closed form in their place."""
     return lambda x: Teleport.skip(heun(POINTS), prior, skipped)(denoise, x)
 
 
@@ -96,7 +97,7 @@ def on_kernel(seed: int, config: DiffusionPaintersConfig) -> Part:
     truth = in_blocks(lambda x: heun(config.reference)(denoise, x), noise)
     errors: dict[str, float] = {}
     # The three of point 5 on all starts: a trajectory that changes its mode outweighs a hundred that do not.
-    many = {k: in_blocks(_skip(prior, denoise, k), noise) for k in (0, 4, 10)}
+    many = {k: in_blocks(skipping(prior, denoise, k), noise) for k in (0, 4, 10)}
     apart = {k: (x - truth).square().mean(1).double() for k, x in many.items()}
     part, aim = noise[: config.controls], truth[: config.controls]
     medians: dict[str, float] = {}

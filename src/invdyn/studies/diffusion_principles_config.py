@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from invdyn.diffusion import GaussianMixturePrior, GaussianPrior
 from invdyn.errors import require
 from invdyn.studies.nets import Draw
+from invdyn.studies.renders import RendersConfig
 
 __all__ = ["DiffusionPrinciplesConfig", "digits", "digits_gaussian", "grey_levels", "mixture"]
 
@@ -43,6 +44,8 @@ class DiffusionPrinciplesConfig:
     """Samples on each side of the exact transport distance (card)."""
     sliced_points: int = 20_000
     """Samples on each side of the sliced one (card)."""
+    renders: RendersConfig = field(default_factory=RendersConfig)
+    """Sizes of the experiment on rendered frames, which is not among the parts above."""
 
 
 def mixture() -> GaussianMixturePrior:

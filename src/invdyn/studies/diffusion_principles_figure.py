@@ -9,6 +9,7 @@ import numpy as np
 
 from invdyn.studies.diffusion_principles_config import DiffusionPrinciplesConfig
 from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, digit_sheet, painted
+from invdyn.studies.renders_figure import frame_sheet
 from invdyn.studies.study import Outcome
 
 if TYPE_CHECKING:
@@ -77,6 +78,14 @@ def _digits(axis: Axes, samples: Mapping[str, Any]) -> None:
     digit_sheet(axis, {label: samples[name] for name, label in rows.items()}, 10, "Digits 8 x 8 (calls of the net)")
 
 
+def _renders(axis: Axes, all_seeds: Sequence[Mapping[str, Any]], samples: Mapping[str, Any]) -> None:
+    rows = {"edm_heun_35": "EDM, 35", "edm_dpmpp_10": "DPM++, 10", "mean_flow_1": "MeanFlow, 1", "euler_1": "flow, 1"}
+    shown = {"held out": samples["data"]}
+    for name, label in rows.items():
+        shown[f"{label}: {np.mean([m[f'renders.frechet_{name}'] for m in all_seeds]):.2g}"] = samples[name]
+    frame_sheet(axis, shown, 8, "Rendered frames (calls of the net:\nFréchet distance in features)")
+
+
 def draw(config: DiffusionPrinciplesConfig, outcomes: Mapping[int, Outcome]) -> Figure:
     """Panels of the experiments that ran: the first seed's curves, distances of all seeds."""
     first = next(iter(outcomes.values())).curves
@@ -96,4 +105,6 @@ def draw(config: DiffusionPrinciplesConfig, outcomes: Mapping[int, Outcome]) -> 
         title = "Digits, 20 components\n(dotted: training set)"
         shown.append(lambda a: _distances(a, metrics, "digits.frechet_", "digits.frechet_seen", title))
         shown.append(lambda a: _digits(a, first["digits"]["samples"]))
+    if "renders" in first:
+        shown.append(lambda a: _renders(a, metrics, first["renders"]["samples"]))
     return painted(shown, 4.0, 3.6, 4)

@@ -32,7 +32,7 @@ from invdyn.studies.nets import Draw, fit_net
 from invdyn.studies.part import Part, generators
 from invdyn.verify.metrics import frechet_distance, sliced_w2, w2_exact
 
-__all__ = ["MODELS", "on_digits", "on_mixture"]
+__all__ = ["MODELS", "losses", "on_digits", "on_mixture", "samples"]
 
 LINEAR, EDM = make_path("linear"), make_path("edm")
 MODELS = ("flow", "edm", "mean_flow", "shortcut")
@@ -65,13 +65,13 @@ def train(
 
 
 def samples(nets: Mapping[str, nn.Module], spread: float, noise: Tensor) -> dict[str, Tensor]:
-    """What every trained net makes of the same noise, by calls of the net."""
+    """What every trained net makes of the same noise, by calls of the net; flow maps those that there are."""
     flow, edm = Denoiser(nets["flow"], LINEAR), Denoiser(nets["edm"], EDM, "edm", spread)
     made = {f"euler_{n}": Sampler(LINEAR, uniform_grid(LINEAR, n), Euler())(flow, noise) for n in (1, 2, 4, 64)}
     loud = noise * EDM.t_max
     made["edm_heun_35"] = Sampler(EDM, edm_grid(18), Heun("sigma"), wide=True)(edm, loud)
     made["edm_dpmpp_10"] = Sampler(EDM, edm_grid(10), DPMpp2M(), wide=True)(edm, loud)
-    for name in ("mean_flow", "shortcut"):
+    for name in (n for n in ("mean_flow", "shortcut") if n in nets):
         phi = mean_velocity_map(nets[name])
         made |= {f"{name}_{n}": jump(phi, noise, uniform_grid(LINEAR, n)) for n in (1, 2, 4)}
     return made

@@ -1,13 +1,14 @@
 """RED-diff (Mardani, Song, Kautz, Vahdat, ICLR 2024, arXiv 2305.04391): scales, run, figure.
 
 The method stands in diffusion/variational.py, its rivals in diffusion/posterior.py, measurements in operators.py and
-operators_motion.py, error bars in spread.py; the experiments in red_diff_exact.py, red_diff_digits.py and
-red_diff_force.py, the claims in red_diff_claims.py. What came out: docs/studies/red-diff.md.
+operators_motion.py, error bars in spread.py; the experiments in red_diff_exact.py, red_diff_digits.py,
+red_diff_force.py and red_diff_renders.py, the claims in red_diff_claims.py. What came out: docs/studies/red-diff.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from invdyn.studies import red_diff_exact as exact
@@ -17,6 +18,7 @@ from invdyn.studies.red_diff_config import RedDiffConfig
 from invdyn.studies.red_diff_digits import digits
 from invdyn.studies.red_diff_figure import draw
 from invdyn.studies.red_diff_force import force
+from invdyn.studies.red_diff_renders import on_renders
 from invdyn.studies.study import Context, Outcome, Study
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ EXPERIMENTS = {
 SCALES = {
     "smoke": RedDiffConfig(parts=("field",), field_draws=100),  # of ten draws the standard error itself is a guess
     "laptop": RedDiffConfig(),
+    "gpu": RedDiffConfig(parts=(*RedDiffConfig.parts, "renders")),
 }
 
 
@@ -47,10 +50,11 @@ class RedDiffStudy(Study[RedDiffConfig]):
 
     def run(self, config: RedDiffConfig, seeds: Sequence[int], context: Context) -> dict[int, Outcome]:
         """Every experiment for every seed."""
-        return run_parts(EXPERIMENTS, config.parts, config, seeds, context)
+        experiments = EXPERIMENTS | {"renders": partial(on_renders, device=context.device)}
+        return run_parts(experiments, config.parts, config, seeds, context)
 
     def figure(self, config: RedDiffConfig, outcomes: Mapping[int, Outcome]) -> Figure:
-        """Mixture, digits, PSNR by method, phases, forces."""
+        """Mixture, digits, PSNR by method, phases, forces, rendered frames."""
         return draw(config, outcomes)
 
     def parts(self, config: RedDiffConfig, seeds: Sequence[int]) -> int:

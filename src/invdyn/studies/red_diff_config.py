@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from invdyn.diffusion import Denoiser, DenoisingLoss, DiscretePath, Times
-from invdyn.nn.time_mlp import TimeMLP
 from invdyn.studies.nets import Draw, fit_net
+from invdyn.studies.renders import RendersConfig
 
 __all__ = ["PATH", "RedDiffConfig", "Shaped", "descending", "grid", "train"]
 
@@ -73,6 +74,14 @@ class RedDiffConfig:
     """Force histories recovered (ours)."""
     force_calls: int = 300
     """Calls of the net for every method on them (ours)."""
+    renders: RendersConfig = field(default_factory=lambda: RendersConfig(side=64))
+    """Sizes of the experiment on rendered frames, which is not among the parts above."""
+    render_images: int = 256
+    """Held-out frames every method is judged on (card)."""
+    render_tuning: int = 32
+    """Other held-out frames its settings are chosen on (ours)."""
+    gaussian_frames: int = 4096
+    """Frames that the Wiener filter's Gaussian is estimated from (ours: a third of a frame's 12,288 components)."""
 
 
 def descending(calls: int, path: DiscretePath = PATH) -> list[float]:
@@ -98,25 +107,31 @@ class Shaped(nn.Module):
 
 
 def train(
+    make: Callable[[], nn.Module],
     draw: Draw,
-    dim: int,
     spread: float,
+    *,
     steps: int,
-    config: RedDiffConfig,
+    batch: int,
+    lr: float,
     seed: int,
+    warmup: int = 0,
+    device: str = "cpu",
 ) -> tuple[Denoiser, list[float]]:
-    """The frozen prior, by EDM's loss on the study's path, and its logged losses."""
+    """The frozen prior, by EDM's loss on the study's path, and its logged losses; the rest as `fit_net` takes it."""
     # EDM's noise levels moved with the data's spread, and wider: RED-diff asks at all of them.
     times = Times("log_normal", -1.2 + math.log(spread / 0.5), 1.6)
     net, losses = fit_net(
-        lambda: TimeMLP(dim, width=config.width),
+        make,
         DenoisingLoss(PATH, "edm", "edm", times, spread),
         draw,
         steps=steps,
-        batch=config.batch,
-        lr=config.lr,
+        batch=batch,
+        lr=lr,
         seed=seed,
         logs=10,
+        warmup=warmup,
+        device=device,
     )
     net.requires_grad_(False)
-    return Denoiser(Shaped(net), PATH, "edm", spread), losses
+    return Denoiser(net, PATH, "edm", spread), losses

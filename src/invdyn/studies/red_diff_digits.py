@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from invdyn.studies.red_diff_config import PATH, RedDiffConfig, Shaped, descendi
 from invdyn.verify.cost import CostMeter, peak_tensor_mb
 from invdyn.verify.metrics import psnr, ssim
 
-__all__ = ["digits"]
+__all__ = ["RANGE", "Trial", "digits", "methods", "quality", "tasks"]
 
 Answer = Callable[[Operator, Tensor, torch.Generator], Tensor]
 SIDE, RANGE = 8, 2.0
@@ -32,19 +33,27 @@ def prior(seed: int, config: RedDiffConfig) -> tuple[Denoiser, Tensor, Tensor, l
     seen, held = images[: config.held], images[config.held :]
 
     spread = float(seen.var(0).mean().sqrt())
-    denoise, losses = train(grey_levels(seen), SIDE**2, spread, config.net_steps, config, seed)
+    denoise, losses = train(
+        lambda: Shaped(TimeMLP(SIDE**2, width=config.width)),
+        grey_levels(seen),
+        spread,
+        steps=config.net_steps,
+        batch=config.batch,
+        lr=config.lr,
+        seed=seed,
+    )
     return denoise, seen, held.reshape(-1, SIDE, SIDE), losses
 
 
-def tasks(g: torch.Generator) -> dict[str, Operator]:
-    """What is measured of a digit."""
-    pixels = torch.arange(SIDE**2).reshape(SIDE, SIDE)
-    hidden = torch.randperm(SIDE**2, generator=g).reshape(SIDE, SIDE) < SIDE**2 // 2
-    bell = torch.exp(-0.5 * torch.minimum(torch.arange(SIDE), SIDE - torch.arange(SIDE)).square())
+def tasks(g: torch.Generator, side: int = SIDE, factor: int = 2) -> dict[str, Operator]:
+    """What is measured of a picture of side x side pixels, super-resolution by a factor."""
+    pixels = torch.arange(side**2).reshape(side, side)
+    hidden = torch.randperm(side**2, generator=g).reshape(side, side) < side**2 // 2
+    bell = torch.exp(-0.5 * torch.minimum(torch.arange(side), side - torch.arange(side)).square())
     return {
         "inpaint": hide(~hidden),
-        "left": hide(pixels % SIDE < SIDE // 2),
-        "super": block_average(2),
+        "left": hide(pixels % side < side // 2),
+        "super": block_average(factor),
         "blur": blur(torch.outer(bell, bell) / bell.sum() ** 2, floor=0.1),
         "hdr": clipped(2.0),
     }
@@ -55,8 +64,8 @@ def quality(found: Tensor, truth: Tensor) -> float:
     return float(psnr(found.clamp(-1, 1), truth, RANGE).mean())
 
 
-def methods(denoise: Denoiser, config: RedDiffConfig) -> dict[str, list[Answer]]:
-    """Every method that asks the net, four settings each; as many calls of the net for all."""
+def methods(denoise: Denoiser, config: RedDiffConfig, shape: Sequence[int] = (SIDE, SIDE)) -> dict[str, list[Answer]]:
+    """Every method that asks the net, four settings each; as many calls of the net for all; answers of that shape."""
     times, levels = grid(config.calls), descending(config.calls)
 
     def red(**settings: Any) -> Answer:
@@ -64,7 +73,7 @@ def methods(denoise: Denoiser, config: RedDiffConfig) -> dict[str, list[Answer]]
 
     def sampled(make: Callable[[Operator, Tensor], Mapping[str, Any]]) -> Answer:
         def answer(f: Operator, y: Tensor, g: torch.Generator) -> Tensor:
-            start = torch.randn(len(y), SIDE, SIDE, generator=g)
+            start = torch.randn(len(y), *shape, generator=g).to(y)
             return Sampler(PATH, times, clip=1.0, **make(f, y))(denoise, start, g)
 
         return answer
@@ -88,6 +97,43 @@ def methods(denoise: Denoiser, config: RedDiffConfig) -> dict[str, list[Answer]]
     }
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What a task is tried on.
+
+    Args:
+        asked: the methods and their settings.
+        gauss: of the data, float64, for the Wiener filter.
+        tuned_on, truth: pictures that settings are chosen on, and that answers are judged on.
+        noise: sd of the measurements.
+    """
+
+    asked: Mapping[str, Sequence[Answer]]
+    gauss: GaussianPrior
+    tuned_on: Tensor
+    truth: Tensor
+    noise: float
+
+    def measured(self, f: Operator, x: Tensor, g: torch.Generator) -> Tensor:
+        """f of pictures, with noise."""
+        clean = f.forward(x)
+        return clean + self.noise * torch.randn(clean.shape, generator=g).to(clean)
+
+    def __call__(self, f: Operator, g: torch.Generator) -> tuple[Tensor, dict[str, Tensor], dict[str, int]]:
+        """Measurements of `truth`, every method's answer, and the number of the setting it was given."""
+        few, y = self.measured(f, self.tuned_on, g), self.measured(f, self.truth, g)
+        answers, chosen = {"pseudo_inverse": f.guess(y)}, {}
+        if f.adjoint is not None:
+            answers["wiener"] = wiener(self.gauss, f, y.double(), self.noise, self.truth[0].double()).float()
+        for name, settings in self.asked.items():
+            if f.adjoint is None and name in ("pgdm", "projection"):
+                continue
+            scores = [quality(answer(f, few, g), self.tuned_on) for answer in settings]
+            chosen[name] = scores.index(max(scores))
+            answers[name] = settings[chosen[name]](f, y, g)
+        return y, answers, chosen
+
+
 def digits(seed: int, config: RedDiffConfig) -> Part:
     """Points 5, 6 and 8: PSNR of every method at equal calls, settings chosen on other digits; memory and time."""
     denoise, seen, held, losses = prior(seed, config)
@@ -95,25 +141,13 @@ def digits(seed: int, config: RedDiffConfig) -> Part:
     tuned_on, truth = held[: config.tuning], held[config.tuning : config.tuning + config.images]
     gauss = GaussianPrior(seen.double().mean(0), torch.cov(seen.double().mT) + 1e-6 * torch.eye(SIDE**2).double())
     kernel = DeltaMixturePrior(seen, 0.25).denoiser(PATH)
-    asked, shown = methods(denoise, config), {"truth": truth[:10].tolist()}
+    trial = Trial(methods(denoise, config), gauss, tuned_on, truth, config.noise)
+    shown = {"truth": truth[:10].tolist()}
     metrics: dict[str, Any] = {}
 
-    def measured(f: Operator, x: Tensor) -> Tensor:
-        clean = f.forward(x)
-        return clean + config.noise * torch.randn(clean.shape, generator=g)
-
     for task, f in tasks(g).items():
-        few, y = measured(f, tuned_on), measured(f, truth)
-        answers = {"pseudo_inverse": f.guess(y)}
-        if f.adjoint is not None:
-            answers["wiener"] = wiener(gauss, f, y.double(), config.noise, truth[0].double()).float()
-        for name, settings in asked.items():
-            if f.adjoint is None and name in ("pgdm", "projection"):
-                continue
-            scores = [quality(answer(f, few, g), tuned_on) for answer in settings]
-            best = scores.index(max(scores))
-            metrics[f"{task}.setting.{name}"] = best
-            answers[name] = settings[best](f, y, g)
+        y, answers, chosen = trial(f, g)
+        metrics |= {f"{task}.setting.{name}": number for name, number in chosen.items()}
         levels = descending(config.calls)
         if task == "inpaint":
             mask = f.guess(torch.ones_like(y[:1])).bool()[0]

@@ -9,6 +9,7 @@ import numpy as np
 
 from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, digit_sheet, painted
 from invdyn.studies.red_diff_config import RedDiffConfig
+from invdyn.studies.renders_figure import frame_sheet
 from invdyn.studies.study import Outcome
 
 if TYPE_CHECKING:
@@ -88,6 +89,14 @@ def _cost(axis: Axes, metrics: Sequence[Mapping[str, Any]]) -> None:
     axis.legend(frameon=False, fontsize=8)
 
 
+def _renders(axis: Axes, metrics: Sequence[Mapping[str, Any]], pictures: Mapping[str, Any]) -> None:
+    rows = {"truth": pictures["truth"]}
+    for name in ("pseudo_inverse", "wiener", "dps", "red_diff"):
+        decibel = np.mean([m[f"renders.super.psnr.{name}"] for m in metrics])
+        rows[f"{NAMES[name][0]}, {decibel:.1f} dB"] = pictures[name]
+    frame_sheet(axis, rows, 8, "Rendered frames seen x4 coarser")
+
+
 def draw(config: RedDiffConfig, outcomes: Mapping[int, Outcome]) -> Figure:
     """Panels of the experiments that ran: the first seed's pictures, numbers of all seeds."""
     first = next(iter(outcomes.values())).curves
@@ -104,4 +113,6 @@ def draw(config: RedDiffConfig, outcomes: Mapping[int, Outcome]) -> Figure:
         shown.append(lambda a: _cost(a, metrics))
     if "force" in first:
         shown.append(lambda a: _force(a, first["force"]))
+    if "renders" in first:
+        shown.append(lambda a: _renders(a, metrics, first["renders"]["super"]))
     return painted(shown, 4.6, 3.7, 3)

@@ -15,8 +15,9 @@ from invdyn.diffusion.operators import Operator, as_matrix, matrix
 from invdyn.diffusion.operators_motion import replayed
 from invdyn.diffusion.posterior import DPS, Projection, pgdm, wiener
 from invdyn.diffusion.spread import laplace
+from invdyn.nn.time_mlp import TimeMLP
 from invdyn.studies.part import Part, generators
-from invdyn.studies.red_diff_config import PATH, RedDiffConfig, descending, grid, train
+from invdyn.studies.red_diff_config import PATH, RedDiffConfig, Shaped, descending, grid, train
 from invdyn.worlds.point2d import Point2D
 from invdyn.worlds.torch_world import TorchWorld
 
@@ -53,7 +54,15 @@ def force(seed: int, config: RedDiffConfig) -> Part:
     def draw(g: torch.Generator, size: int) -> Tensor:
         return histories(size, g).flatten(1).float()
 
-    denoise, losses = train(draw, 2 * STEPS, spread, config.force_net_steps, config, seed)
+    denoise, losses = train(
+        lambda: Shaped(TimeMLP(2 * STEPS, width=config.width)),
+        draw,
+        spread,
+        steps=config.force_net_steps,
+        batch=config.batch,
+        lr=config.lr,
+        seed=seed,
+    )
 
     def simulator(batch: int) -> tuple[Operator, Point2D]:
         world = Point2D(batch, reach=np.inf, goal=(0.0, 0.0), horizon=STEPS)
