@@ -6,16 +6,19 @@
 | `registry.py` | `STUDIES`: which of them are built |
 | `study.py` | `Study`: experiment, controls, claims; `Context`: device, data, parts that survive a kill |
 | `part.py` | `Part`, `generators`, `run_parts`, `run_jobs`: experiments, their random streams, resumable |
-| `nets.py` | `fit_time_mlp`: the small nets of the diffusion studies |
+| `nets.py` | `fit_net`: the nets of the diffusion studies, all trained alike |
+| `renders.py` | frames of our own world with their states, for the diffusion studies; their Gaussian, their U-Net |
+| `renders_judge.py` | `Judge`: the Fréchet distance of frames in features of a net trained here |
+| `renders_figure.py` | a sheet of frames |
 | `claim.py` | `Claim`: a statement with its threshold; `Verdict`: what came out |
 | `run.py` | `run_study`: runs, judges, writes results/<slug>/<scale>.json and .svg |
 | `provenance.py` | commit, versions, host, peak memory |
 | `table.py` | `studies_table`: one row per system; `page.py` writes it as docs/studies/index.md |
 | `drawing.py` | figures without global state |
+| `walkers.py` | recordings of Hopper, HalfCheetah and Walker2d, models of them, true scores: for `ravl` and `morec` |
 | `deep_linear.py` | Saxe, McClelland, Ganguli, ICLR 2014; the claims and experiments beside it |
 | `grokking_li2.py` | Tian 2025; the claims and experiments beside it |
 | `nesterov_dynamics.py` | Parimi et al. 2025; the claims and experiments beside it |
-| `walkers.py` | recordings of Hopper, HalfCheetah and Walker2d, models of them, true scores: for `ravl` and `morec` |
 | `diffusion_principles.py` | Lai et al. 2025; the claims and experiments beside it |
 | `rti_dp.py` | Duan, Yin, Kragic 2025; the claims and experiments beside it |
 | `diffusion_painters.py` | Wang, Vastola, TMLR; the claims and experiments beside it |
