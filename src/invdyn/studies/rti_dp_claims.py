@@ -7,6 +7,11 @@ from invdyn.studies.rti_dp_config import DOOR, TASKS
 
 __all__ = ["CLAIMS"]
 
+HIDDEN = (
+    "the state does not tell reach-v3's goal: every plan that decides anew at each tick, DP-100/1 too, hovers between "
+    "the goals, while eight actions of one draw go to one of them after the other"
+)
+
 CLAIMS = (
     Claim(
         "1a",
@@ -37,6 +42,7 @@ CLAIMS = (
             f"{name}.behind",
             Threshold(">=", -0.05),
             over="mean",
+            reason=HIDDEN if name == "reach" else "",
         )
         for name in TASKS
         if name != "moving"
@@ -47,6 +53,7 @@ CLAIMS = (
         "tasks.ahead",
         Threshold(">=", 2.0),
         over="mean",
+        reason="nets that put out the chunk need no more than three steps from noise either; see 4b eps",
     ),
     Claim(
         "4b eps",
@@ -72,7 +79,14 @@ CLAIMS = (
     ),
     Claim("8a", "pick-place: success of scale minus clip", "pick.scale_clip", Threshold(">=", 0.0), over="mean"),
     Claim("8b", "pick-place: success of clip minus none", "pick.clip_none", Threshold(">=", 0.0), over="mean"),
-    Claim("8c", "the larger of the two gaps", "pick.gap", Threshold(">=", 0.10), over="mean"),
+    Claim(
+        "8c",
+        "the larger of the two gaps",
+        "pick.gap",
+        Threshold(">=", 0.10),
+        over="mean",
+        reason="nets that put out the chunk lift the puck without any treatment; with eps the gap is there (docs)",
+    ),
     Claim(
         "9",
         "(ours) along recorded door openings: distance of RTI-3's action from DP-100's over that of DDIM-3's",
