@@ -22,9 +22,8 @@ from invdyn.studies.diffusion_painters_config import (
 )
 from invdyn.studies.diffusion_painters_kernel import HIGH, landed, miss, skipping
 from invdyn.studies.diffusion_principles_nets import losses
-from invdyn.studies.nets import fit_net
 from invdyn.studies.part import Part, generators
-from invdyn.studies.renders import draws, gaussian, pixels, rendered, unet
+from invdyn.studies.renders import fit_unet, gaussian, pixels, rendered
 from invdyn.studies.renders_judge import Judge
 
 __all__ = ["SKIPPED", "on_renders"]
@@ -46,17 +45,7 @@ def on_renders(seed: int, config: DiffusionPaintersConfig, device: str = "cpu") 
     held = rendered(c.held, c.side, seed, first=c.frames).to(device)
     judge = Judge.trained(data, held, c, seed, device)
     prior, spread = single(gaussian(data.frames)), float(data.frames.var(0).mean().sqrt())
-    net, curve = fit_net(
-        partial(unet, c),
-        losses(spread)["edm"],
-        draws(data.frames),
-        steps=c.steps,
-        batch=c.batch,
-        lr=c.lr,
-        seed=seed,
-        warmup=c.steps // 20,
-        device=device,
-    )
+    net, curve = fit_unet(c, losses(spread)["edm"], data.frames, seed=seed, device=device)
     denoise = Denoiser(net, EDM, "edm", spread)
 
     shape = data.frames.shape[1:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -10,9 +9,8 @@ from torch import nn
 
 from invdyn.studies.diffusion_principles_config import DiffusionPrinciplesConfig
 from invdyn.studies.diffusion_principles_nets import losses, samples
-from invdyn.studies.nets import fit_net
 from invdyn.studies.part import Part, generators
-from invdyn.studies.renders import draws, pixels, rendered, unet
+from invdyn.studies.renders import fit_unet, pixels, rendered
 from invdyn.studies.renders_judge import Judge
 
 __all__ = ["on_renders"]
@@ -36,16 +34,9 @@ def on_renders(seed: int, config: DiffusionPrinciplesConfig, device: str = "cpu"
     nets: dict[str, nn.Module] = {}
     curves = {}
     for name in MODELS:
-        nets[name], curves[name] = fit_net(
-            partial(unet, c, scalars=2 if name == "mean_flow" else 1),
-            losses(spread)[name],
-            draws(data.frames),
-            steps=c.steps,
-            batch=c.batch,
-            lr=c.lr,
-            seed=seed,
-            warmup=c.steps // 20,
-            device=device,
+        scalars = 2 if name == "mean_flow" else 1
+        nets[name], curves[name] = fit_unet(
+            c, losses(spread)[name], data.frames, seed=seed, scalars=scalars, device=device
         )
     noise = torch.randn(c.samples, *data.frames.shape[1:], generator=g).to(device)
     made = [samples(nets, spread, block) for block in noise.split(BLOCK)]

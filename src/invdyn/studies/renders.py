@@ -7,6 +7,8 @@ makes the state a complete account of a frame, and a net that reads it a fair ju
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float32, Float64
@@ -14,10 +16,10 @@ from torch import Tensor
 
 from invdyn.diffusion import GaussianPrior
 from invdyn.nn.unet2d import ConditionalUnet2D
-from invdyn.studies.nets import Draw
+from invdyn.studies.nets import Draw, fit_net
 from invdyn.worlds.push2d import Push2D
 
-__all__ = ["Renders", "RendersConfig", "draws", "gaussian", "pixels", "rendered", "unet"]
+__all__ = ["Renders", "RendersConfig", "draws", "fit_unet", "gaussian", "pixels", "rendered", "unet"]
 
 BLOCK = 2048
 """Copies of the world at once."""
@@ -112,6 +114,29 @@ def gaussian(frames: Float32[Tensor, "frame 3 side side2"]) -> GaussianPrior:
 def unet(config: RendersConfig, scalars: int = 1) -> ConditionalUnet2D:
     """The net of every study on frames."""
     return ConditionalUnet2D(3, scalars=scalars, widths=config.widths)
+
+
+def fit_unet(
+    config: RendersConfig,
+    loss: Any,
+    frames: Float32[Tensor, "frame 3 side side2"],
+    *,
+    seed: int,
+    scalars: int = 1,
+    device: str = "cpu",
+) -> tuple[ConditionalUnet2D, list[float]]:
+    """A U-Net trained on frames by an objective, and its logged losses."""
+    return fit_net(
+        partial(unet, config, scalars=scalars),
+        loss,
+        draws(frames),
+        steps=config.steps,
+        batch=config.batch,
+        lr=config.lr,
+        seed=seed,
+        warmup=config.steps // 20,
+        device=device,
+    )
 
 
 def pixels(frames: Float32[Tensor, "frame 3 side side2"] | Float64[Tensor, "frame 3 side side2"]) -> list[object]:
