@@ -89,6 +89,8 @@ class RtiDpConfig:
     """Demonstrations a task, and evaluation episodes a plan (card)."""
     steps: int = 6000
     """Updates of the diffusion policy (card: 5,000 to 10,000)."""
+    batch: int = 128
+    """Chunks an update (card)."""
     cloning_steps: int = 3000
     """Updates of the behaviour-cloned MLP (ours; it converges sooner)."""
     policy: ChunkPolicyConfig = field(default_factory=lambda: ChunkPolicyConfig(kind="x0"))
@@ -106,6 +108,7 @@ class RtiDpConfig:
         return dataclasses.replace(
             CHUNK_TRAINER,
             steps=self.steps,
+            batch_size=self.batch,
             warmup=min(CHUNK_TRAINER.warmup, self.steps // 10),
             seed=seed,
             device=self.device,

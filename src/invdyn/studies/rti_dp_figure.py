@@ -36,7 +36,7 @@ def draw(config: RtiDpConfig, outcomes: Outcomes) -> Figure:
     """Bars are means over seeds, dots the seeds."""
     tasks = [name for name in config.parts if name in TASKS | MORE]
     door = all(DOOR in o.curves for o in outcomes.values())
-    figure, axes = panels(12 + 4 * door, 3.6, 1, 3 + door) if tasks else panels(4.4, 3.4)
+    figure, axes = panels(12.0 + 4.0 * door, 3.6, 1, 3 + door) if tasks else panels(4.4, 3.4)
     _gains(axes[0, 0], outcomes)
     if tasks:
         _success(axes[0, 1], tasks, outcomes)
