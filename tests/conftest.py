@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 collect_ignore_glob = [
     "conftest.py",
@@ -19,6 +21,13 @@ LONG = ("tests/docs", "tests/examples", "tests/fuzzing", "tests/cli")  # minutes
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the files that take minutes: at the end one worker would run them alone."""
     items.sort(key=lambda item: not item.path.relative_to(ROOT).as_posix().startswith(LONG))
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """What a test draws from the global generators does not depend on the tests before it."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 (the generator that is global)
 
 
 @pytest.fixture(scope="session")
