@@ -51,7 +51,7 @@ from invdyn.episodes.formats.lerobot_shards import has_shard, write_shard
 shards, path = Path(sys.argv[1]), Path(sys.argv[2])
 data = sample((40, 10, 20, 30, 5, 50), Schema((*NUMERIC.signals, TOP), 10.0))
 chance = random.Random(0)
-for kills in range(60):
+for kills in range(200):
     child = os.fork()  # this process has no threads: it has neither encoded nor written anything
     if child == 0:
         for index in range(len(data)):
@@ -60,7 +60,7 @@ for kills in range(60):
         if not path.exists():
             merge_shards(shards, path, data.schema, episodes=len(data))
         os._exit(0)
-    end = time.monotonic() + chance.uniform(0.0, 0.06 + 0.03 * kills)  # longer each time: it must come to an end
+    end = time.monotonic() + chance.uniform(0.0, 0.02 + 0.01 * kills)  # longer each time: it must come to an end
     done = False
     while time.monotonic() < end and not done:
         done = os.waitpid(child, os.WNOHANG)[0] != 0
