@@ -75,5 +75,6 @@ def fit_chunk_policy(
     sampler = windows(names)
     if not len(sampler):
         raise ConfigError(f"{dataset.source.origin}: no step has a known {config.target!r} to learn from.")
-    policy.fit_scales(windows([n for n in names if dataset.schema[n].kind != "image"]))
+    numbers = [n for n in names if dataset.schema[n].kind != "image"]
+    policy.fit_scales(sampler if len(numbers) == len(names) else windows(numbers))  # all images at once would not fit
     return policy, Trainer(trainer, folder, progress).fit(policy, chunk_loss, sampler.draw)
