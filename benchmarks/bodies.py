@@ -3,8 +3,8 @@
 A 7-joint arm (xArm7) and a 38-dof humanoid on a free base (Talos), both read from URDF by each library (MuJoCo: from
 the MJCF we write). All times are of whole calls: positions, velocities and accelerations in, results out, sines,
 cosines and turning of layouts included. `first` is memory sample by sample, which is what Pinocchio's parallel calls
-take; `last` is number by number, what our kernels prefer. Equal threads on both sides; ours and the peer alternate, and
-the fastest of each counts. Where Pinocchio has no parallel call, its peer is a loop over its Python binding (some 1 us
+take; `last` is number by number, what our kernels prefer. Equal threads on both sides; ours and the peer take turns, and
+the fastest call of each counts. Where Pinocchio has no parallel call, its peer is a loop over its Python binding (some 1 us
 a call of it).
 """
 
@@ -37,18 +37,24 @@ ROBOTS = {
     "humanoid38": ("talos_data/robots/talos_reduced.urdf", "free"),
 }
 Call = Callable[[], Any]
+TURN = 0.05
+"""Seconds of one side before the other's turn: OpenMP's threads spin for milliseconds after a parallel call, on the core
+that the other side's second thread would take."""
 
 
 def alternating(ours: Call, peer: Call, seconds: float) -> tuple[float, float]:
-    """Fastest time of each, s; both are called in turn until the time is spent, thrice at least."""
+    """Fastest time of each, s; both have turns of `TURN` until the time is spent, three turns at least."""
     best = [np.inf, np.inf]
     end, rounds = time.perf_counter() + seconds, 0
     ours()
     while rounds < 3 or time.perf_counter() < end:
         for k, call in enumerate((ours, peer)):
-            start = time.perf_counter()
-            call()
-            best[k] = min(best[k], time.perf_counter() - start)
+            over, calls = time.perf_counter() + TURN, 0
+            while calls < 2 or time.perf_counter() < over:
+                start = time.perf_counter()
+                call()
+                best[k] = min(best[k], time.perf_counter() - start)
+                calls += 1
         rounds += 1
     return best[0], best[1]
 

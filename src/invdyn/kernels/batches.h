@@ -11,8 +11,10 @@ typedef struct {
     const T *const *in;
     T *const *out;
     const ptrdiff_t *layout; /* per array: step between rows, step between samples */
-    size_t start, stop, batch;
+    size_t batch;
     size_t block; /* samples turned at a time */
+    size_t share; /* samples a thread takes at a time: one that begins late, or is slower, takes fewer shares */
+    size_t *next; /* first sample nobody has taken yet */
     int large;    /* whether the results are larger than a cache */
 } Job;
 
@@ -142,19 +144,25 @@ static void *work(void *given) {
     T *in;
     Ahead ahead[INPUTS];
     if (posix_memalign((void **)&in, 64, (groups * (size_in + size_out) + (SPILL + 2) * LANES + size_out + UNIFORM) * sizeof(T)))
-        return given;
+        return NULL;
     T *out = in + groups * size_in;
     V *spill = (V *)(out + groups * size_out);
     T *flat = (T *)(spill + SPILL), *uniform = flat + size_out + LANES;
     for (int k = 0, u = 0; k < INPUTS; k++)
         if (IS_UNIFORM[k])
             for (int i = 0; i < SIZE[k]; i++) uniform[u++] = job->in[k][(ptrdiff_t)i * job->layout[2 * k]];
-    for (size_t b = job->start; b < job->stop; b += job->block) {
-        const size_t n = job->stop - b < job->block ? job->stop - b : job->block;
+    size_t b = 0, stop = 0;
+    for (;; b += job->block) {
+        if (b >= stop) {
+            b = __atomic_fetch_add(job->next, job->share, __ATOMIC_RELAXED);
+            if (b >= job->batch) break;
+            stop = job->batch - b < job->share ? job->batch : b + job->share;
+        }
+        const size_t n = stop - b < job->block ? stop - b : job->block;
         const size_t later = b + AHEAD * LANES;
         for (int k = 0; k < INPUTS; k++) {
             const ptrdiff_t s = job->layout[2 * k + 1];
-            const int useful = job->block == LANES && later + LANES <= job->stop && !IS_UNIFORM[k];
+            const int useful = job->block == LANES && later + LANES <= job->batch && !IS_UNIFORM[k];
             ahead[k].base = useful ? (const char *)(job->in[k] + (ptrdiff_t)later * s) : (const char *)in;
             ahead[k].step = useful ? 64 : 0;
         }
@@ -180,28 +188,20 @@ static void *work(void *given) {
 
 /* 0 if all went well; 1 where memory ran out. */
 int run(const T *const *in, T *const *out, const ptrdiff_t *layout, size_t batch, int threads) {
-    enum { MOST = 256 };
+    enum { MOST = 256, SHARES = 16 };
     pthread_t thread[MOST];
-    Job job[MOST];
-    int begun[MOST], failed = 0;
-    const int large = batch * ROWS_OUT * sizeof(T) > LARGE;
-    size_t block = LANES;
+    int begun[MOST];
+    size_t block = LANES, next = 0;
     for (int k = 0; k < INPUTS + OUTPUTS; k++)
         if (!IS_UNIFORM[k] && layout[2 * k] != 1) block = BLOCK;
     const size_t blocks = (batch + block - 1) / block;
     if (threads > MOST) threads = MOST;
     if ((size_t)threads > blocks) threads = (int)blocks;
-    for (int t = 0; t < threads; t++) {
-        job[t] = (Job){in, out, layout, blocks * t / threads * block, blocks * (t + 1) / threads * block, batch, block, large};
-        if (job[t].stop > batch) job[t].stop = batch;
-        begun[t] = t + 1 < threads && !pthread_create(&thread[t], NULL, work, &job[t]);
-        if (!begun[t]) failed |= work(&job[t]) != NULL;
-    }
-    for (int t = 0; t < threads; t++)
-        if (begun[t]) {
-            void *told;
-            pthread_join(thread[t], &told);
-            failed |= told != NULL;
-        }
-    return failed;
+    const size_t share = threads > 1 ? (blocks + (size_t)threads * SHARES - 1) / ((size_t)threads * SHARES) : blocks;
+    Job job = {in, out, layout, batch, block, share * block, &next, batch * ROWS_OUT * sizeof(T) > LARGE};
+    for (int t = 1; t < threads; t++) begun[t] = !pthread_create(&thread[t], NULL, work, &job);
+    work(&job);
+    for (int t = 1; t < threads; t++)
+        if (begun[t]) pthread_join(thread[t], NULL);
+    return next < batch; /* what a thread takes it finishes; one without memory takes nothing */
 }
