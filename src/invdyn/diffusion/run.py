@@ -50,9 +50,8 @@ def levels_at(path: Path, times: Sequence[float]) -> list[Level]:
 
 def asked(denoise: Denoise, x: Tensor, at: Level) -> Tensor:
     """E[x0 | x] as a model says it where all samples share a level; with x's graph where one is recorded."""
-    if isinstance(denoise, Denoiser):
-        return denoise.together(x, at.tensor(x), at[1:])
-    return denoise(x, at.tensor(x))
+    t = at.tensor(x)
+    return denoise.together(x, t, at[1:]) if isinstance(denoise, Denoiser) else denoise(x, t)
 
 
 @dataclass
@@ -73,15 +72,14 @@ class Run:
 
     def denoised(self, x: Tensor, at: Level) -> Tensor:
         """Guided, clipped E[x0 | x] at a level."""
-        t = at.tensor(x)
         if self.guide is None:
             found = self.asked(x, at)
         elif getattr(self.guide, "through_net", False):
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
-                found = self.guide(leaf, t, self.asked(leaf, at)).detach()
+                found = self.guide(leaf, at.tensor(x), self.asked(leaf, at)).detach()
         else:
-            found = self.guide(x, t, self.asked(x, at))
+            found = self.guide(x, at.tensor(x), self.asked(x, at))
         if self.clip is not None:
             found = found.clamp(-self.clip, self.clip)
         return found if found.dtype == x.dtype else found.to(x.dtype)
