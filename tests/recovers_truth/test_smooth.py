@@ -11,8 +11,9 @@ import pytest
 from scipy.interpolate import BSpline
 from scipy.spatial.transform import Rotation
 
+from invdyn.episodes import smooth_kalman
 from invdyn.episodes.smooth import Smoothed, cutoff_sweep, smooth, smooth_free, smooth_rotation
-from invdyn.episodes.smooth_kalman import recursion
+from invdyn.episodes.smooth_settled import recursion
 from invdyn.errors import SignalError
 
 RATE, SECONDS = 100, 10
@@ -193,6 +194,51 @@ def test_gaps_are_bridged_and_the_uncertainty_shows_it() -> None:
     assert inside.max() < 4
     assert found.position_std[425, 1] > 2 * found.position_std[300, 1]
     assert np.allclose(found.position[:, 0], smooth(TIME, y[:, :1]).position[:, 0])  # columns do not disturb each other
+
+
+@pytest.mark.parametrize("method", ["rts", "spline"])
+def test_blocks_side_by_side_give_what_samples_one_by_one_give(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropouts on a regular clock can be run both ways; so can a recording without any."""
+    rng = np.random.default_rng(4)
+    y = sines(2, 3)[0] + 1e-3 * rng.standard_normal((len(TIME), 3))
+    y[:, 1][rng.random(len(TIME)) < 0.05] = np.nan
+    y[[0, 3, 400, 401, 402, -1], 2] = np.nan
+    found = []
+    for gaps in (0, len(TIME)):
+        monkeypatch.setattr(smooth_kalman, "INTERRUPTED", gaps)
+        found.append(smooth(TIME, y, method))
+    blocks, one_by_one = found
+    assert np.allclose(blocks.cutoff, one_by_one.cutoff, rtol=1e-6)
+    for name, least in (("position", 1e-9), ("velocity", 1e-7), ("acceleration", 1e-5)):
+        assert np.allclose(getattr(blocks, name), getattr(one_by_one, name), rtol=1e-6, atol=least)
+    if method == "rts":
+        assert blocks.covariance is not None
+        assert one_by_one.covariance is not None
+        variance = [np.einsum("tcii->tci", x) for x in (blocks.covariance, one_by_one.covariance)]
+        assert np.allclose(*variance, rtol=1e-3, atol=0)  # the first samples, which hold most, lose digits both ways
+
+
+def test_a_recording_that_paused_is_smoothed_like_one_that_did_not() -> None:
+    """The pause is 7500 times a sample's step: states predicted over it have no digit left where orders are high."""
+    time = np.sort(np.random.default_rng(1).uniform(0, 4, 600))
+    noise = 1e-3 * np.random.default_rng(0).standard_normal((600, 2))
+    truth = np.stack([np.sin(3 * time), np.cos(5 * time)], axis=1)
+    paused = np.where(np.arange(600) < 300, time, time + 50)
+    found = smooth(paused, truth + noise)
+    assert np.allclose(found.noise_std, 1e-3, rtol=0.1)
+    assert rms((found.position - truth)) < 4e-4
+
+
+def test_an_order_for_each_column() -> None:
+    y = sines(3, 4)[0] + 1e-3 * np.random.default_rng(2).standard_normal((len(TIME), 4))
+    orders = np.array([3, 5, 3, 4])
+    for cutoff in (None, 4.0):
+        found = smooth(TIME, y, order=orders, cutoff=cutoff)
+        for k, order in enumerate(orders):
+            alone = smooth(TIME, y[:, k : k + 1], order=int(order), cutoff=cutoff)
+            assert np.allclose(found.acceleration[:, k], alone.acceleration[:, 0], rtol=1e-8, atol=1e-8)
+            assert found.order is not None
+            assert found.order[k] == order
 
 
 def test_velocities_of_a_real_arm(shared_data: Path) -> None:

@@ -6,7 +6,8 @@ posterior mean is the smoothing spline of degree 2m-1 (Wahba, JRSS B 40, 1978): 
 
 Covariances do not depend on the data: `g` rates are carried side by side, each for `c` columns, so that a grid of
 rates costs little more than one. Where the clock is regular and no value is missing the covariance settles; from there
-the gains stand still, and the means are linear recursions, run in blocks (`recursion`) rather than step by step.
+the gains stand still, and the means are linear recursions, run in blocks (`recursion`) rather than step by step. Where
+it cannot settle, covariances are run in blocks too (`smooth_blocks`).
 
 Numerics: covariance form throughout (Joseph form); the first m measurements, for which no prior exists, are
 taken together (generalised least squares), so that no large number stands for "unknown".
@@ -15,87 +16,51 @@ taken together (generalised least squares), so that no large number stands for "
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from math import comb, factorial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-__all__ = ["UNCOUNTED", "Filtered", "States", "recursion", "run_filter", "run_smoother"]
+from invdyn.episodes.smooth_blocks import backward_blocks, forward_blocks
+from invdyn.episodes.smooth_settled import States, Track, backward_settled, diffusion, forward_settled, transition
+
+__all__ = ["UNCOUNTED", "Filtered", "Fit", "States", "run_filter", "run_fit", "run_smoother"]
 
 UNCOUNTED = 6  # measurements the likelihood leaves out, so that it compares orders up to as many
-SETTLED = 1e-11  # relative change of a covariance over a step below which it stands still (our choice)
-
-
-@lru_cache(maxsize=256)
-def transition(d: float, order: int) -> Float[np.ndarray, "m m"]:
-    """State after d without noise: Taylor's series. Kept for regular clocks: not to be written to; so is the next."""
-    return np.array([[d ** (j - i) / factorial(j - i) if j >= i else 0.0 for j in range(order)] for i in range(order)])
-
-
-@lru_cache(maxsize=256)
-def diffusion(d: float, order: int) -> Float[np.ndarray, "m m"]:
-    """Covariance that unit white noise in the m-th derivative adds over d."""
-    up = range(order - 1, -1, -1)  # integrations between the noise and each component
-    return np.array([[d ** (i + j + 1) / (factorial(i) * factorial(j) * (i + j + 1)) for j in up] for i in up])
-
-
-def recursion(
-    matrix: Float[np.ndarray, "g m m"], inputs: Float[np.ndarray, "length g c m"], start: Float[np.ndarray, "g c m"]
-) -> Float[np.ndarray, "length g c m"]:
-    """x[j] = matrix x[j-1] + inputs[j], x[-1] = start, in about 2 sqrt(length) steps.
-
-    Blocks are run side by side from zero; then each is given what the one before left.
-    """
-    length, step = len(inputs), np.swapaxes(matrix, -1, -2)
-    size = max(1, int(np.sqrt(length)))
-    blocks = -(-length // size)
-    x = np.zeros((blocks * size, *inputs.shape[1:]))
-    x[:length] = inputs
-    x = x.reshape(blocks, size, *inputs.shape[1:])
-    powers = [step]
-    for j in range(1, size):
-        x[:, j] += x[:, j - 1] @ step
-        powers.append(powers[-1] @ step)
-    carried = start
-    stacked = np.stack(powers)
-    for block in range(blocks):
-        x[block] += carried @ stacked
-        carried = x[block, -1]
-    return x.reshape(blocks * size, *inputs.shape[1:])[:length]
+INTERRUPTED = 4  # gaps in a regular clock from which on covariances are not waited for to settle again (our choice)
 
 
 @dataclass(frozen=True)
-class Filtered:
-    """What the forward pass leaves, in units of a step and of the noise.
+class Fit:
+    """How well predictions met the measurements that count.
 
-    Attributes:
-        first: sample at which m measurements have been seen; the arrays below begin there.
-        slot: [T - first] number of the covariance of each sample.
-        predicted: [slots, g, m, m] covariance before the sample's own measurement (the first: not used).
-        posterior: [slots, g, m, m] covariance after it.
-        mean_before, mean_after: [T - first, g, c, m].
-        squares: [g, c] sum of innovation^2 / variance; `logs`: [g] sum of log variance; `count`: innovations.
+    Args:
+        squares: [g, c] sum of innovation^2 / variance. logs: [g] sum of log variance. count: innovations.
     """
 
-    first: int
-    slot: Int[np.ndarray, " length"]
-    predicted: Float[np.ndarray, "slots g m m"]
-    posterior: Float[np.ndarray, "slots g m m"]
-    mean_before: Float[np.ndarray, "length g c m"]
-    mean_after: Float[np.ndarray, "length g c m"]
     squares: Float[np.ndarray, "g c"]
     logs: Float[np.ndarray, " g"]
     count: int
 
 
 @dataclass(frozen=True)
-class States:
-    """Smoothed states [T, g, c, m], their covariances [slots, g, m, m], and which of these each sample has."""
+class Filtered:
+    """What the forward pass leaves, in units of a step and of the noise.
 
-    mean: Float[np.ndarray, "steps g c m"]
-    covariance: Float[np.ndarray, "slots g m m"]
-    slot: Int[np.ndarray, " steps"]
+    Args:
+        first: sample at which m measurements have been seen. track: from there on. fit: of the innovations.
+        settled: whether covariances were run one after another until they settled, not in blocks.
+    """
+
+    first: int
+    track: Track
+    fit: Fit
+    settled: bool
+
+
+def _settles_down(valid: Bool[np.ndarray, " length"], steps: Float[np.ndarray, " moves"]) -> bool:
+    """Whether most samples will share one covariance."""
+    return bool((steps == 1.0).all()) and int((valid[:-1] & ~valid[1:]).sum()) < INTERRUPTED
 
 
 def _seen(
@@ -122,39 +87,56 @@ def _seen(
     return design, np.eye(len(seen)) + rate[:, None, None] * driven
 
 
-def _covariances(
-    start: Float[np.ndarray, "g m m"],
+def _begin(
+    y: Float[np.ndarray, "steps g c"],
+    valid: Bool[np.ndarray, " steps"],
+    clock: Float[np.ndarray, " steps"],
     rate: Float[np.ndarray, " g"],
+    order: int,
+) -> tuple[int, Float[np.ndarray, "g c m"], Float[np.ndarray, "g m m"]]:
+    """The sample at which m measurements have been seen, its mean and covariance."""
+    seen = np.flatnonzero(valid)[:order]
+    design, noise = _seen(int(seen[-1]), seen, clock, rate, order)
+    inverse = np.linalg.inv(design)
+    return int(seen[-1]), np.einsum("ij,jgc->gci", inverse, y[seen]), inverse @ noise @ inverse.T
+
+
+def _fit(
+    innovation: Float[np.ndarray, "length g c"],
+    variance: Float[np.ndarray, "length g"],
     valid: Bool[np.ndarray, " length"],
-    steps: Float[np.ndarray, " moves"],
-) -> tuple[Int[np.ndarray, " length"], Float[np.ndarray, "slots g m m"], Float[np.ndarray, "slots g m m"]]:
-    """Slot of each sample, covariances before and after its measurement; the first sample's is `start`."""
-    slot = np.zeros(len(valid), dtype=np.int64)
-    before, after = [start], [start]
-    even = bool((steps == 1.0).all())
-    order = start.shape[-1]
-    gaps = np.flatnonzero(~valid)
-    k = 1
-    while k < len(valid):
-        move = transition(float(steps[k - 1]), order)
-        predicted = move @ after[-1] @ move.T + rate[:, None, None] * diffusion(float(steps[k - 1]), order)
-        posterior = predicted
-        if valid[k]:
-            gain = predicted[:, :, 0] / (predicted[:, :1, 0] + 1.0)
-            keep = np.eye(order) - gain[:, :, None] * np.eye(order)[0]
-            posterior = keep @ predicted @ np.swapaxes(keep, -1, -2) + gain[:, :, None] * gain[:, None, :]
-        scale = np.sqrt(np.einsum("gii->gi", predicted))
-        change = np.abs(predicted - before[-1]) / (scale[:, :, None] * scale[:, None, :])
-        slot[k] = len(before)
-        before.append(predicted)
-        after.append(posterior)
-        k += 1
-        if even and k > 2 and valid[k - 1] and valid[k - 2] and change.max() < SETTLED:
-            following = gaps[np.searchsorted(gaps, k) :]
-            until = int(following[0]) if len(following) else len(valid)
-            slot[k:until] = slot[k - 1]
-            k = until
-    return slot, np.stack(before), np.stack(after)
+    already: int,
+) -> Fit:
+    """Of the samples after `already` measurements."""
+    used = valid & (np.cumsum(valid) + already > UNCOUNTED)
+    innovation, variance = innovation[used], variance[used]
+    squares = np.einsum("tgc,tgc,tg->gc", innovation, innovation, 1 / variance)
+    with np.errstate(invalid="ignore"):  # the caller drops what is not a number
+        logs = np.log(variance).sum(0)
+    return Fit(squares, logs, int(used.sum()))
+
+
+def _by_rate(
+    values: Float[np.ndarray, "steps c"] | Float[np.ndarray, "steps g c"], rate: Float[np.ndarray, " g"]
+) -> Float[np.ndarray, "steps g c"]:
+    return values if values.ndim == 3 else np.broadcast_to(values[:, None], (len(values), len(rate), values.shape[1]))
+
+
+def run_fit(
+    values: Float[np.ndarray, "steps c"] | Float[np.ndarray, "steps g c"],
+    valid: Bool[np.ndarray, " steps"],
+    clock: Float[np.ndarray, " steps"],
+    rate: Float[np.ndarray, " g"],
+    order: int = 3,
+) -> Fit:
+    """`run_filter` where only the fit is wanted: states are not kept where that saves work."""
+    y = _by_rate(values, rate)
+    first, mean, spread = _begin(y, valid, clock, rate, order)
+    steps, here = np.diff(clock[first:]), valid[first + 1 :]
+    if _settles_down(valid[first:], steps):
+        return run_filter(y, valid, clock, rate, order).fit
+    found = forward_blocks(y[first + 1 :], here, steps, rate, mean, spread, keep=False)
+    return _fit(found.innovation, found.variance, here, order)
 
 
 def run_filter(
@@ -173,58 +155,19 @@ def run_filter(
         rate: [g] s h^(2m-1) / r.
         order: m.
     """
-    y = values if values.ndim == 3 else np.broadcast_to(values[:, None], (len(values), len(rate), values.shape[1]))
-    seen = np.flatnonzero(valid)[:order]
-    first = int(seen[-1])
-    design, noise = _seen(first, seen, clock, rate, order)
-    inverse = np.linalg.inv(design)
-    steps = np.diff(clock[first:])
-    here = valid[first:]
-    slot, predicted, posterior = _covariances(inverse @ noise @ inverse.T, rate, here, steps)
-    variance = predicted[:, :, 0, 0] + 1.0
-    gain = predicted[:, :, :, 0] / variance[:, :, None]
-    before = np.empty((len(here), *y.shape[1:], order))
-    after = np.empty_like(before)
-    before[0] = after[0] = np.einsum("ij,jgc->gci", inverse, y[seen])
-    k = 1
-    while k < len(here):
-        stop = k + 1
-        if here[k] and slot[k] == slot[k - 1]:  # a settled stretch: the predictions are one linear recursion
-            other = np.flatnonzero(slot[k:] != slot[k])
-            stop = k + int(other[0]) if len(other) else len(here)
-            move = transition(1.0, order)
-            fixed = gain[slot[k]]
-            loop = move @ (np.eye(order) - fixed[:, :, None] * np.eye(order)[0])
-            push = np.einsum("ij,gj->gi", move, fixed)
-            inputs = y[first + k - 1 : first + stop - 1][..., None] * push[None, :, None, :]
-            before[k:stop] = recursion(loop, inputs, before[k - 1])
-        else:
-            before[k] = after[k - 1] @ transition(float(steps[k - 1]), order).T
-        if here[k]:
-            innovation = y[first + k : first + stop] - before[k:stop, ..., 0]
-            after[k:stop] = before[k:stop] + innovation[..., None] * gain[slot[k]][None, :, None, :]
-        else:
-            after[k:stop] = before[k:stop]
-        k = stop
-    used = here & (np.cumsum(valid)[first:] > UNCOUNTED)
-    innovations = y[first:][used] - before[used][..., 0]
-    spread = variance[slot[used]]
-    return Filtered(
-        first,
-        slot,
-        predicted,
-        posterior,
-        before,
-        after,
-        (innovations**2 / spread[:, :, None]).sum(0),
-        np.log(spread).sum(0),
-        int(used.sum()),
-    )
-
-
-def _settles(old: Float[np.ndarray, "g m m"], new: Float[np.ndarray, "g m m"]) -> bool:
-    scale = np.sqrt(np.einsum("gii->gi", new))
-    return bool((np.abs(new - old) / (scale[:, :, None] * scale[:, None, :])).max() < SETTLED)
+    y = _by_rate(values, rate)
+    first, mean, spread = _begin(y, valid, clock, rate, order)
+    steps, here = np.diff(clock[first:]), valid[first:]
+    settled = _settles_down(here, steps)
+    if settled:
+        track = forward_settled(y[first:], here, rate, mean, spread)
+        innovation = y[first + 1 :] - track.mean_before[1:, ..., 0]
+        variance = track.predicted[track.slot[1:], :, 0, 0] + 1.0
+    else:
+        found = forward_blocks(y[first + 1 :], here[1:], steps, rate, mean, spread, keep=True)
+        assert found.track is not None
+        track, innovation, variance = found.track, found.innovation, found.variance
+    return Filtered(first, track, _fit(innovation, variance, here[1:], order), settled)
 
 
 def run_smoother(
@@ -239,49 +182,29 @@ def run_smoother(
     x_k | all = x_k|k + C (x_k+1 | all - x_k+1|k), C = P_k|k Phi' P_k+1|k^-1 (Rauch, Tung, Striebel 1965);
     P_k | all = (1 - C Phi) P_k|k (1 - C Phi)' + C (Q + P_k+1 | all) C'.
     """
-    y = values if values.ndim == 3 else np.broadcast_to(values[:, None], (len(values), len(rate), values.shape[1]))
-    first, slot = forward.first, forward.slot
-    steps = np.diff(clock)
-    mean = np.empty((len(values), *forward.mean_after.shape[1:]))
-    where = np.empty(len(values), dtype=np.int64)
-    mean[-1] = forward.mean_after[-1]
-    covariances = [forward.posterior[slot[-1]]]
-    where[-1] = 0
-    order = mean.shape[-1]
-    one = np.eye(order)
-    k = len(values) - 2
-    while k >= first:
-        here, following = slot[k - first], slot[k + 1 - first]
-        move, noise = transition(float(steps[k]), order), rate[:, None, None] * diffusion(float(steps[k]), order)
-        posterior = forward.posterior[here]
-        back = np.swapaxes(np.linalg.solve(forward.predicted[following], move @ posterior), -1, -2)
-        keep = one - back @ move
-        own = keep @ posterior @ np.swapaxes(keep, -1, -2) + back @ noise @ np.swapaxes(back, -1, -2)
-        start = k  # this gain serves samples start .. k
-        if here == following:
-            other = np.flatnonzero(slot[: k - first] != here)
-            start = first + (int(other[-1]) + 1 if len(other) else 0)
-        inputs = forward.mean_after[start - first : k + 1 - first] - forward.mean_before[
-            start + 1 - first : k + 2 - first
-        ] @ np.swapaxes(back, -1, -2)
-        mean[start : k + 1] = recursion(back, inputs[::-1], mean[k + 1])[::-1]
-        for j in range(k, start - 1, -1):
-            covariances.append(own + back @ covariances[-1] @ np.swapaxes(back, -1, -2))
-            where[j] = len(covariances) - 1
-            if _settles(covariances[-2], covariances[-1]):
-                where[start:j] = where[j]
-                break
-        k = start - 1
+    y, first, steps = _by_rate(values, rate), forward.first, np.diff(clock)
+    if forward.settled:
+        later = backward_settled(rate, forward.track)
+    else:
+        later = backward_blocks(steps[first:], rate, forward.track)
+    order = later.mean.shape[-1]
+    mean, covariance, added = later.mean[0], later.covariance[later.slot[0]], []
     for k in range(first - 1, -1, -1):  # fewer than m measurements so far: nothing to invert
         seen = np.flatnonzero(valid[: k + 1])
         design, errors = _seen(k, seen, clock, rate, order)
         undo = transition(-float(steps[k]), order)
         prior = rate[:, None, None] * (undo @ diffusion(float(steps[k]), order) @ undo.T)
         gain = prior @ design.T @ np.linalg.inv(design @ prior @ design.T + errors)
-        keep = one - gain @ design
+        keep = np.eye(order) - gain @ design
         back = keep @ undo
         own = keep @ prior @ np.swapaxes(keep, -1, -2) + gain @ errors @ np.swapaxes(gain, -1, -2)
-        mean[k] = mean[k + 1] @ np.swapaxes(back, -1, -2) + np.einsum("gij,jgc->gci", gain, y[seen])
-        covariances.append(own + back @ covariances[-1] @ np.swapaxes(back, -1, -2))
-        where[k] = len(covariances) - 1
-    return States(mean, np.stack(covariances), where)
+        mean = mean @ np.swapaxes(back, -1, -2) + np.einsum("gij,jgc->gci", gain, y[seen])
+        covariance = own + back @ covariance @ np.swapaxes(back, -1, -2)
+        added.append((mean, covariance))
+    slots = len(later.covariance) + np.arange(first)[::-1]
+    means = [m[None] for m, _ in reversed(added)]
+    return States(
+        np.concatenate([*means, later.mean]),
+        np.concatenate([later.covariance, *(p[None] for _, p in added)]),
+        np.concatenate([slots, later.slot]),
+    )

@@ -10,13 +10,13 @@ Irregular clocks and missing values are welcome.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from invdyn.episodes.smooth_kalman import UNCOUNTED, Filtered, States, run_filter, run_smoother
+from invdyn.episodes.smooth_kalman import UNCOUNTED, Fit, States, run_filter, run_fit, run_smoother
 from invdyn.episodes.smooth_result import Smoothed, check_clock, check_values, regular_step
 from invdyn.errors import ConfigError, SignalError
 
@@ -39,7 +39,7 @@ def smooth_white(
     values: Float[np.ndarray, "rows columns"],
     criterion: Literal["likelihood", "gcv"] = "likelihood",
     *,
-    order: int | None = None,
+    order: int | Int[np.ndarray, " orders"] | None = None,
     cutoff: float | Float[np.ndarray, " given"] | None = None,
     noise_std: float | Float[np.ndarray, " noises"] | None = None,
     density: float | Float[np.ndarray, " densities"] | None = None,
@@ -51,7 +51,8 @@ def smooth_white(
         time: [T] s, strictly increasing.
         values: [T, n] u; NaN where there is none.
         criterion: what chooses the ratio of motion to noise where it is not given.
-        order: which derivative is white noise, 3 to 6; None: the likeliest (`gcv`: 3, the quintic spline).
+        order: which derivative is white noise, 3 to 6, of all columns or each; None: the likeliest (`gcv`: 3, the
+            quintic spline).
         cutoff: Hz, sets the ratio: the half-power frequency where samples are dense.
         noise_std, density: u and u^2/s^(2 order - 1), where known; both set the ratio; `density` needs `order`.
         tied: one order, ratio and noise for all columns (components of one vector: the result turns with the frame).
@@ -71,8 +72,14 @@ def smooth_white(
             f"smooth: column {int(few[0])} has {int(valid[:, few[0]].sum())} values; at least {FEWEST} are needed. "
             "Leave the column out, or give a longer recording."
         )
-    if order is not None and order not in ORDERS:
+    if order is not None and not np.isin(order, ORDERS).all():
         raise ConfigError(f"smooth: order={order}; expected one of {', '.join(map(str, ORDERS))}.")
+    if order is not None and np.shape(order) not in ((), (values.shape[1],)):
+        raise ConfigError(
+            f"smooth: order has shape {np.shape(order)}; expected a number or one a column ({values.shape[1]})."
+        )
+    if order is not None and tied and len(np.unique(order)) > 1:
+        raise ConfigError(f"smooth: order={order} of columns that are tied; expected one order. Pass tied=False.")
     if density is not None and order is None:
         raise ConfigError("smooth: density is of one derivative. Say of which: order=3 for jerk.")
     if criterion == "gcv" and order is None:
@@ -82,19 +89,21 @@ def smooth_white(
     step = even or float(np.median(np.diff(time)))
     clock = np.arange(len(time), dtype=float) if even else (time - time[0]) / step
     count = values.shape[1]
+    orders = None if order is None else np.broadcast_to(order, (count,))
     state, spread = np.empty((len(time), count, 3)), np.empty((len(time), count, 3, 3))
     noise, rates, chosen = np.empty(count), np.empty(count), np.empty(count, dtype=np.int64)
     masks, group = np.unique(valid, axis=1, return_inverse=True)
     for number in range(masks.shape[1]):
         columns, mask = np.flatnonzero(group.reshape(-1) == number), masks[:, number]
-        found = _best(values[:, columns], mask, clock, step, known.take(columns), tied, criterion, order)
+        given = None if orders is None else orders[columns]
+        found = _best(values[:, columns], mask, clock, step, known.take(columns), tied, criterion, given)
         chosen[columns], rates[columns] = found
         for m in sorted(set(chosen[columns].tolist())):
             part = columns[chosen[columns] == m]
             centre = values[mask][:, part].mean(0)
             problem = _Problem(values[:, part] - centre, mask, clock, step, known.take(part), tied, criterion, m)
             states, variance = problem.solve(rates[part])
-            state[:, part] = states.mean[:, :, 0, :3]
+            state[:, part] = states.mean.reshape(len(time), len(part), m)[..., :3]
             state[:, part, 0] += centre
             spread[:, part] = (states.covariance[..., :3, :3] * variance[:, None, None])[states.slot]
             noise[part] = np.sqrt(variance)
@@ -125,18 +134,23 @@ def _best(
     known: _Known,
     tied: bool,
     criterion: str,
-    order: int | None,
+    order: Int[np.ndarray, " columns"] | None,
 ) -> tuple[Int[np.ndarray, " columns"], Float[np.ndarray, " columns"]]:
     """Order and rate of each column: the likeliest pair among those not given."""
-    orders = np.array(ORDERS if order is None else (order,))
     y = values - values[mask].mean(0)
-    rates, scores = [], []
-    for m in orders:
-        rate, score = _Problem(y, mask, clock, step, known, tied, criterion, int(m)).search()
-        rates.append(rate)
-        scores.append(score)
-    which = np.stack(scores).argmin(0)
-    return orders[which], np.stack(rates)[which, np.arange(len(which))]
+
+    def problem(columns: Int[np.ndarray, " columns"], m: int) -> _Problem:
+        return _Problem(y[:, columns], mask, clock, step, known.take(columns), tied, criterion, m)
+
+    if order is not None:
+        rate = np.empty(len(order))
+        for m in np.unique(order):
+            columns = np.flatnonzero(order == m)
+            rate[columns] = problem(columns, int(m)).rate()
+        return order, rate
+    found = [problem(np.arange(y.shape[1]), m).search() for m in ORDERS]
+    which = np.stack([score for _, score in found]).argmin(0)
+    return np.array(ORDERS)[which], np.stack([rate for rate, _ in found])[which, np.arange(len(which))]
 
 
 @dataclass(frozen=True)
@@ -174,14 +188,12 @@ class _Known:
             return self.density * step ** (2 * order - 1) / self.noise**2
         return None
 
-    def variance(self, forward: Filtered, tied: bool, floor: np.ndarray) -> Float[np.ndarray, "g c"]:
-        """Noise variance at each rate: given, or the mean square of the scaled innovations."""
+    def variance(self, fit: Fit, tied: bool, floor: Float[np.ndarray, " columns"]) -> Float[np.ndarray, " columns"]:
+        """Noise variance of each column at its own rate: given, or the mean square of the scaled innovations."""
         if not np.isnan(self.noise).any():
-            return np.broadcast_to(self.noise.reshape(forward.squares.shape[0], -1) ** 2, forward.squares.shape)
-        found = forward.squares / forward.count
-        if tied:
-            found = np.broadcast_to(found.mean(keepdims=True), found.shape)
-        return np.maximum(found, floor[:, None])
+            return self.noise**2
+        found = fit.squares.reshape(-1) / fit.count
+        return np.maximum(np.full_like(found, found.mean()) if tied else found, floor)
 
 
 @dataclass(frozen=True)
@@ -203,18 +215,32 @@ class _Problem:
         return (FLOOR * np.abs(self.y[self.valid]).max(0) + np.finfo(float).tiny ** 0.25) ** 2
 
     def solve(self, rate: Float[np.ndarray, " columns"]) -> tuple[States, Float[np.ndarray, " columns"]]:
-        """Smoothed states of each column at its own rate, [T, n, 1, m], and its noise variance."""
-        y = self.y[:, :, None]
+        """Smoothed states of each column at its own rate and its noise variance.
+
+        States are [T, n, 1, m], covariances [slots, n, m, m]; [T, 1, n, m], [slots, 1, m, m] where all rates are one.
+        """
+        shared = bool((rate == rate[0]).all())
+        y, rate = (self.y, rate[:1]) if shared else (self.y[:, :, None], rate)
         forward = run_filter(y, self.valid, self.clock, rate, self.order)
-        variance = self.known.variance(forward, self.tied, self.floor)[:, 0]
+        variance = self.known.variance(forward.fit, self.tied, self.floor)
         return run_smoother(y, self.valid, self.clock, rate, forward), variance
+
+    def rate(self) -> Float[np.ndarray, " columns"]:
+        """Of each column: what is fixed, or the best."""
+        fixed = self.known.rate(self.step, self.order)
+        return self.search()[0] if fixed is None else fixed
 
     def search(self) -> tuple[Float[np.ndarray, " columns"], Float[np.ndarray, " columns"]]:
         """Best rate of each column and its score: a grid from rough to smooth, until every best lies inside it."""
         fixed = self.known.rate(self.step, self.order)
         columns = np.arange(self.y.shape[1])
         if fixed is not None:
-            return fixed, self._scores(fixed)[columns, columns]
+            told = np.empty(len(columns))
+            for rate in np.unique(fixed):
+                at = columns if self.tied else columns[fixed == rate]
+                part = replace(self, y=self.y[:, at], known=self.known.take(at))
+                told[fixed == rate] = part._scores(rate[None])[0, fixed[at] == rate]
+            return fixed, told
         turns, scores = [], []
         for turn in self._grids():
             turns.append(turn)
@@ -245,11 +271,12 @@ class _Problem:
 
     def _scores(self, rate: Float[np.ndarray, " rates"]) -> Float[np.ndarray, "rates columns"]:
         """What is to be minimal: minus twice the log likelihood, or cross-validation; one number where tied."""
-        forward = run_filter(self.y, self.valid, self.clock, rate, self.order)
         if self.criterion == "gcv":
+            forward = run_filter(self.y, self.valid, self.clock, rate, self.order)
             score = self._gcv(run_smoother(self.y, self.valid, self.clock, rate, forward))
         else:
-            score = self._unlikeliness(forward, rate)
+            score = self._unlikeliness(run_fit(self.y, self.valid, self.clock, rate, self.order), rate)
+        score = np.where(np.isfinite(score), score, np.inf)  # gaps so long that covariances lose all digits
         return np.broadcast_to(score.sum(1, keepdims=True), score.shape) if self.tied else score
 
     def _gcv(self, states: States) -> Float[np.ndarray, "rates columns"]:
@@ -260,8 +287,8 @@ class _Problem:
             mean = np.broadcast_to(mean.mean(1, keepdims=True), mean.shape)
         return np.log(np.maximum(mean, self.floor)) - 2 * np.log(np.maximum(1 - leverage, 1e-9))[:, None]
 
-    def _unlikeliness(self, forward: Filtered, rate: Float[np.ndarray, " rates"]) -> Float[np.ndarray, "rates columns"]:
-        squares, count = forward.squares, forward.count
+    def _unlikeliness(self, fit: Fit, rate: Float[np.ndarray, " rates"]) -> Float[np.ndarray, "rates columns"]:
+        squares, count = fit.squares, fit.count
         if not np.isnan(self.known.noise).any():
             noise = np.broadcast_to(self.known.noise**2, squares.shape)
         elif not np.isnan(self.known.density).any():
@@ -270,4 +297,4 @@ class _Problem:
             noise = squares / count
             noise = np.broadcast_to(noise.mean(1, keepdims=True), noise.shape) if self.tied else noise
             noise = np.maximum(noise, self.floor)
-        return squares / noise + count * np.log(noise) + forward.logs[:, None]
+        return squares / noise + count * np.log(noise) + fit.logs[:, None]
