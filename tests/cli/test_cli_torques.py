@@ -13,6 +13,7 @@ from torques_case import ARM, HOPPER, arm_torque, swing, write_csv, write_robot
 
 from invdyn.bodies.dynamics import Dynamics
 from invdyn.bodies.urdf import read_urdf
+from invdyn.cli.torques_report import BINS, thinned
 from invdyn.episodes import open_dataset
 from invdyn.episodes.formats.opensim_tables import Table, read_table, write_table
 
@@ -254,3 +255,15 @@ def test_joints_without_names_stand_in_the_models_order(tmp_path: Path) -> None:
     assert (found.angles[-1], found.lengths[0]) == ("rad", "m")
     with pytest.raises(SignalError, match="3 numbers of joints without names; model 'hopper' has 1 beside its root"):
         body_columns(made(3), "clip", model)
+
+
+def test_long_recordings_are_drawn_by_their_extremes() -> None:
+    time = np.arange(100_000) / 100
+    curve = np.sin(time)
+    curve[54_321] = 7.0
+    drawn, outline = thinned(time, curve)
+    assert len(drawn) == len(outline) == 2 * BINS
+    assert outline.max() == 7.0
+    assert outline.min() == curve.min()
+    assert np.abs(drawn[outline.argmax()] - 543.21) < time[-1] / BINS
+    assert np.array_equal(thinned(time[:50], curve[:50])[1], curve[:50])

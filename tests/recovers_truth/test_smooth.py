@@ -226,7 +226,7 @@ def test_a_recording_that_paused_is_smoothed_like_one_that_did_not() -> None:
     paused = np.where(np.arange(600) < 300, time, time + 50)
     found = smooth(paused, truth + noise)
     assert np.allclose(found.noise_std, 1e-3, rtol=0.1)
-    assert rms((found.position - truth)) < 4e-4
+    assert rms(found.position - truth) < 4e-4
 
 
 def test_an_order_for_each_column() -> None:

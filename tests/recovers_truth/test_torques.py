@@ -18,7 +18,7 @@ from invdyn.episodes.formats.opensim_tables import Table, read_table
 from invdyn.forces.torques import Torques, TorqueSettings, recover_torques
 from invdyn.forces.torques_columns import Columns, Positions, match_positions, table_columns
 from invdyn.forces.torques_contacts import ContactPoint
-from invdyn.forces.torques_evaluation import Evaluation, _moved, forces_std
+from invdyn.forces.torques_evaluation import Evaluation, force_slopes, forces_std
 from invdyn.forces.torques_loads import table_loads, xml_loads
 from invdyn.forces.torques_root import find_root
 from invdyn.forces.torques_smoothing import SmoothMotion, smooth_positions
@@ -136,19 +136,31 @@ def test_slopes_of_a_free_body_are_those_of_the_dynamics(hopper: BodyModel) -> N
     q[:, 3:7] /= np.linalg.norm(q[:, 3:7], axis=1, keepdims=True)
     v, a = rng.normal(size=(2, 5, hopper.nv))
     nothing = np.full(hopper.nv, np.nan)
-    motion = SmoothMotion(np.arange(5.0), q, v, a, None, nothing, nothing, "test")
+    motion = SmoothMotion(np.arange(5.0), q, v, a, None, nothing, nothing, "test", np.zeros(hopper.nv, int))
     dynamics = Dynamics(hopper)
     rows = [torch.from_numpy(np.ascontiguousarray(x.T)) for x in (q, v, a)]
     exact = dynamics.force_derivatives(*rows)
-    for k in range(hopper.nv):
+    for k, slope in enumerate(force_slopes(Evaluation(hopper, dynamics), motion, range(hopper.nv))):
         unit = torch.zeros(hopper.nv, 5, dtype=torch.float64)
         unit[k] = 1.0
         along = torch.einsum("ijb,jb->bi", exact.q, position_rates(hopper, rows[0], unit)).numpy()
-        moved = [_moved(Evaluation(hopper, dynamics), motion, k, which) for which in range(3)]
         # central differences of 1e-5: truncation 1e-10, rounding 1e-11 of forces near 100
-        np.testing.assert_allclose(moved[0], along, atol=1e-5)
-        np.testing.assert_allclose(moved[1], exact.v[:, k].numpy().T, atol=1e-9)
-        np.testing.assert_allclose(moved[2], exact.a[:, k].numpy().T, atol=1e-9)
+        np.testing.assert_allclose(slope[..., 0], along, atol=1e-5)
+        np.testing.assert_allclose(slope[..., 1], exact.v[:, k].numpy().T, atol=1e-9)
+        np.testing.assert_allclose(slope[..., 2], exact.a[:, k].numpy().T, atol=1e-9)
+
+
+def test_other_cutoffs_keep_the_order_that_was_found(arm: BodyModel) -> None:
+    time, q, _, _ = swing()
+    positions = recorded(time, q + 1e-3 * np.random.default_rng(0).normal(size=q.shape))
+    shares: list[float] = []
+    found = smooth_positions(arm, positions, tell=shares.append)
+    other = smooth_positions(arm, positions, cutoff=4.0, order=found.order)
+    assert (found.order >= 3).all()
+    assert (other.order == found.order).all()
+    assert np.allclose(other.cutoff, 4.0)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
 
 
 def test_the_replay_lands_and_without_torques_it_does_not(arm: BodyModel) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Torques"]
 
+WRITING = 0.2
+"""Share of the time that writing takes, about; for time left."""
+
 
 @dataclass(frozen=True)
 class Torques:
@@ -105,47 +108,56 @@ class Torques:
             loads = read_loads(model, given, self.grf, pairs("--grf-body", self.grf_body, "foot_r=ground_force"))
         dynamics = Dynamics(model)
         found: list[Found] = []
-        with progress(sum(len(r.time) for r in positions), "torques", unit="frames") as bar:
+        frames = sum(len(r.time) for r in positions)
+        outputs = [*self.out, *([] if self.report is None else [self.report])]
+        with progress(frames, "torques", unit="frames") as bar:
             for recording in positions:
                 told_so_far = 0.0
 
                 def tell(stage: str, share: float, frames: int = len(recording.time)) -> None:
                     nonlocal told_so_far
-                    bar.advance((share - told_so_far) * frames, stage)
+                    bar.advance((share - told_so_far) * frames * (1 - WRITING), stage)
                     told_so_far = share
 
                 found.append(recover_torques(model, recording, settings, loads, dynamics=dynamics, tell=tell))
                 tell("", 1.0)
+            told = {
+                "model": str(self.model),
+                "motion": str(self.motion),
+                "grf": None if self.grf is None else str(self.grf),
+            }
+            metadata = {**told, "settings": _plain(settings)}
+            result = {
+                **told,
+                "out": [str(o) for o in self.out],
+                "report": None if self.report is None else str(self.report),
+                "mass": model.mass,
+                "markers": fit or None,
+                "recordings": [summary_of(f) for f in found],
+            }
+            for out in outputs:
+                bar.advance(0, f"writing {out}")
+                if out == self.report:
+                    from invdyn.cli.torques_report import write_torque_report
+
+                    write_torque_report(out, result, found)
+                else:
+                    write_torques(found, out, tasks, metadata, overwrite=self.overwrite or out.is_dir())
+                bar.advance(frames * WRITING / len(outputs))
+        self._remark(found, loads is not None)
+        return result
+
+    def _remark(self, found: list[Found], loads: bool) -> None:
+        """What a reader of the torques must know, on stderr."""
         if self.smooth != "rts":
             note(f"--smooth {self.smooth} knows no noise of the measurement: no intervals. --smooth rts gives them.")
-        elif settings.contacts:
+        elif self.contacts:
             note("Contact forces were found, not measured: no intervals, for theirs are not known.")
-        if loads is None and not settings.contacts and found[0].residual is not None:
+        if not loads and not self.contacts and found[0].residual is not None:
             note(
                 "Nothing pushes this body but its root, which carries the whole weight as its residual. Give what was "
                 "measured (--grf), or points that may touch the ground (--contacts)."
             )
-        told = {
-            "model": str(self.model),
-            "motion": str(self.motion),
-            "grf": None if self.grf is None else str(self.grf),
-        }
-        metadata = {**told, "settings": _plain(settings)}
-        for out in self.out:
-            write_torques(found, out, tasks, metadata, overwrite=self.overwrite or out.is_dir())
-        result = {
-            **told,
-            "out": [str(o) for o in self.out],
-            "report": None if self.report is None else str(self.report),
-            "mass": model.mass,
-            "markers": fit or None,
-            "recordings": [summary_of(f) for f in found],
-        }
-        if self.report is not None:
-            from invdyn.cli.torques_report import write_torque_report
-
-            write_torque_report(self.report, result, found)
-        return result
 
     def _settings(self) -> TorqueSettings:
         from invdyn.forces.torques import TorqueSettings

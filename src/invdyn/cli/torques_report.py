@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from invdyn.cli.figures import BLUE, GREEN, GREY, INK, ORANGE, _figure
 from invdyn.cli.report import Section, write_report
@@ -21,6 +22,19 @@ __all__ = ["write_torque_report"]
 PANELS = 48
 """Coordinates drawn at most; all are in the table."""
 
+BINS = 1500
+"""Stretches of time that a longer recording is divided into where it is drawn."""
+
+
+def thinned(time: Float[np.ndarray, " time"], *curves: Float[np.ndarray, " time"]) -> list[np.ndarray]:
+    """Time and curves as they are drawn: of long recordings the least and the greatest value of each stretch, so that
+    no peak is lost and the file does not grow."""
+    if len(time) <= 2 * BINS:
+        return [time, *curves]
+    starts = np.linspace(0, len(time), BINS, endpoint=False).astype(int)
+    ends = [np.stack([f.reduceat(c, starts) for f in (np.minimum, np.maximum)], axis=1).ravel() for c in curves]
+    return [np.repeat(time[starts], 2), *ends]
+
 
 def torque_figure(found: Torques) -> Figure:
     """One panel a coordinate: torque, its interval, and the other cut-offs' range is in the next figure."""
@@ -32,11 +46,11 @@ def torque_figure(found: Torques) -> Figure:
         if k >= shown:
             axis.set_axis_off()
             continue
+        time = found.motion.time
         if found.std is not None:
-            axis.fill_between(
-                found.motion.time, found.lower[:, k], found.upper[:, k], color=BLUE, alpha=0.25, linewidth=0
-            )
-        axis.plot(found.motion.time, found.torque[:, k], color=INK, linewidth=1.0)
+            band = thinned(time, found.lower[:, k], found.upper[:, k])
+            axis.fill_between(*band, color=BLUE, alpha=0.25, linewidth=0)
+        axis.plot(*thinned(time, found.torque[:, k]), color=INK, linewidth=1.0)
         axis.set_title(f"{found.names[k]} [{found.units[k]}]", fontsize=8)
         axis.tick_params(labelsize=7)
     figure.supxlabel("time [s]", fontsize=8)
@@ -65,7 +79,7 @@ def wrench_figure(time: np.ndarray, wrench: np.ndarray, what: str) -> Figure:
     figure, axes = _figure(9.0, 4.2, 2)
     for axis, part, unit in zip(axes[:, 0], (wrench[:, :3], wrench[:, 3:]), ("N", "N m")):
         for values, name, colour in zip(part.T, "xyz", (BLUE, ORANGE, GREEN)):
-            axis.plot(time, values, color=colour, linewidth=1.0, label=name)
+            axis.plot(*thinned(time, values), color=colour, linewidth=1.0, label=name)
         axis.set_ylabel(f"{what} [{unit}]")
     axes[0, 0].legend(frameon=False, ncols=3, fontsize=8)
     axes[1, 0].set_xlabel("time [s]")
@@ -78,7 +92,7 @@ def contact_figure(found: Torques) -> Figure:
     figure, axes = _figure(9.0, 3.2)
     sizes = np.linalg.norm(found.contacts.force, axis=2)
     for k, name in enumerate(found.contacts.names):
-        axes[0, 0].plot(found.motion.time, sizes[:, k], linewidth=1.0, label=name)
+        axes[0, 0].plot(*thinned(found.motion.time, sizes[:, k]), linewidth=1.0, label=name)
     axes[0, 0].set(xlabel="time [s]", ylabel="contact force [N]")
     axes[0, 0].legend(frameon=False, fontsize=7, ncols=2)
     return figure

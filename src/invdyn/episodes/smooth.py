@@ -58,8 +58,8 @@ def smooth(
             last value of a column, where `position_std` grows fast: cut off what is not wanted.
         method: one of the table above.
         settings: cutoff (Hz, of all columns or each; half power of the whole filter); `rts`: noise_std (u), density
-            (u^2/s^(2 order - 1)), order (3 to 6, of all columns or each), tied (columns are components of one vector); `savgol`: window
-            (samples), degree.
+            (u^2/s^(2 order - 1)), order (3 to 6, of all columns or each), tied (columns are components of one vector);
+            `savgol`: window (samples), degree.
 
     Returns:
         position, velocity, acceleration [T, n] and what was used.

@@ -22,7 +22,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from invdyn.episodes.smooth_blocks import backward_blocks, forward_blocks
-from invdyn.episodes.smooth_settled import States, Track, backward_settled, diffusion, forward_settled, transition
+from invdyn.episodes.smooth_settled import (
+    States,
+    Track,
+    backward_settled,
+    diffusion,
+    forward_settled,
+    innovations_settled,
+    transition,
+)
 
 __all__ = ["UNCOUNTED", "Filtered", "Fit", "States", "run_filter", "run_fit", "run_smoother"]
 
@@ -123,20 +131,21 @@ def _by_rate(
 
 
 def run_fit(
-    values: Float[np.ndarray, "steps c"] | Float[np.ndarray, "steps g c"],
+    values: Float[np.ndarray, "steps c"],
     valid: Bool[np.ndarray, " steps"],
     clock: Float[np.ndarray, " steps"],
     rate: Float[np.ndarray, " g"],
     order: int = 3,
 ) -> Fit:
-    """`run_filter` where only the fit is wanted: states are not kept where that saves work."""
+    """`run_filter` where only the fit is wanted: no states are kept."""
     y = _by_rate(values, rate)
     first, mean, spread = _begin(y, valid, clock, rate, order)
-    steps, here = np.diff(clock[first:]), valid[first + 1 :]
-    if _settles_down(valid[first:], steps):
-        return run_filter(y, valid, clock, rate, order).fit
-    found = forward_blocks(y[first + 1 :], here, steps, rate, mean, spread, keep=False)
-    return _fit(found.innovation, found.variance, here, order)
+    steps, here = np.diff(clock[first:]), valid[first:]
+    if _settles_down(here, steps):
+        innovation, variance = innovations_settled(values[first:], here, rate, mean, spread)
+        return _fit(innovation[1:], variance[1:], here[1:], order)
+    found = forward_blocks(y[first + 1 :], here[1:], steps, rate, mean, spread, keep=False)
+    return _fit(found.innovation, found.variance, here[1:], order)
 
 
 def run_filter(

@@ -31,7 +31,7 @@ class SmoothedRotation:
     orientation: [T, 4] unit quaternions xyzw, body to parent, without jumps of sign.
     omega: [T, 3] rad/s, body axes. alpha: [T, 3] rad/s^2, body axes (d omega / dt).
     noise_std: rad, of each component of the measured rotation.
-    cutoff: Hz, half power.
+    cutoff: Hz, half power. order: which derivative was taken for white noise.
     covariance: [T, 3, 3, 3] per body axis, of (rotation, rate, acceleration) in rad, rad/s, rad/s^2.
     """
 
@@ -41,6 +41,7 @@ class SmoothedRotation:
     alpha: Float[np.ndarray, "steps 3"]
     noise_std: float
     cutoff: float
+    order: int
     covariance: Float[np.ndarray, "steps 3 3 3"]
 
 
@@ -119,13 +120,13 @@ def smooth_rotation(
         path = path * Rotation.from_rotvec(smooth.position - turned)
     assert smooth.covariance is not None
     assert smooth.noise_std is not None
+    assert smooth.order is not None
     omega, alpha = _rates(time, smooth)
     quaternion = path.as_quat()
     flips = np.concatenate([[1.0], np.sign((quaternion[1:] * quaternion[:-1]).sum(1))])
     quaternion *= np.cumprod(np.where(flips < 0, -1.0, 1.0))[:, None]
-    return SmoothedRotation(
-        time, quaternion, omega, alpha, float(smooth.noise_std[0]), float(smooth.cutoff[0]), smooth.covariance
-    )
+    noise_std, cutoff, order = float(smooth.noise_std[0]), float(smooth.cutoff[0]), int(smooth.order[0])
+    return SmoothedRotation(time, quaternion, omega, alpha, noise_std, cutoff, order, smooth.covariance)
 
 
 def _rates(

@@ -25,7 +25,8 @@ __all__ = ["half_power", "smooth_white"]
 ORDERS = (3, 4, 5, 6)  # jerk, snap, crackle, pop
 FEWEST = UNCOUNTED + 4  # values a column must have
 HIGHEST, LOWEST, FINENESS = 3.0, 1e-6, 1.12  # grid of w0 in rad a step; beyond HIGHEST nothing is smoothed
-WIDE = 3e7  # numbers held at once by the search
+WIDE, ABREAST = 3e7, 16  # numbers held at once by the search, and rates tried at once at most
+LOST = 1e100  # score where it cannot be told
 FLOOR = 1e-13  # noise below this share of the greatest value is rounding
 
 
@@ -92,9 +93,8 @@ def smooth_white(
     orders = None if order is None else np.broadcast_to(order, (count,))
     state, spread = np.empty((len(time), count, 3)), np.empty((len(time), count, 3, 3))
     noise, rates, chosen = np.empty(count), np.empty(count), np.empty(count, dtype=np.int64)
-    masks, group = np.unique(valid, axis=1, return_inverse=True)
-    for number in range(masks.shape[1]):
-        columns, mask = np.flatnonzero(group.reshape(-1) == number), masks[:, number]
+    for columns in _alike(valid):
+        mask = valid[:, columns[0]]
         given = None if orders is None else orders[columns]
         found = _best(values[:, columns], mask, clock, step, known.take(columns), tied, criterion, given)
         chosen[columns], rates[columns] = found
@@ -124,6 +124,14 @@ def smooth_white(
         density=rates * noise**2 / step ** (2.0 * chosen - 1) if likely else None,
         covariance=spread if likely else None,
     )
+
+
+def _alike(valid: Bool[np.ndarray, "steps columns"]) -> list[Int[np.ndarray, " group"]]:
+    """Columns that were seen at the same times."""
+    groups: dict[bytes, list[int]] = {}
+    for k, mask in enumerate(np.packbits(valid, axis=0).T):
+        groups.setdefault(mask.tobytes(), []).append(k)
+    return [np.array(group) for group in groups.values()]
 
 
 def _best(
@@ -252,7 +260,7 @@ class _Problem:
         at = np.clip(best, 1, len(turn) - 2)
         left, centre, right = score[at - 1, columns], score[at, columns], score[at + 1, columns]
         bend = left - 2 * centre + right
-        inside = (best == at) & (bend > 0)
+        inside = (best == at) & (bend > 0) & (np.maximum(left, right) < LOST)
         shift = np.where(inside, 0.5 * (left - right) / np.where(inside, bend, 1.0), 0.0)
         rate = np.exp(2 * self.order * (turn[best] + np.clip(shift, -1, 1) * (turn[1] - turn[0])))
         return rate, score[best, columns]
@@ -261,12 +269,9 @@ class _Problem:
         """w0 in rad a step, falling; a piece ends where the likelihood most often has turned by then."""
         slowest = max(LOWEST, 1.0 / (self.clock[-1] - self.clock[0]))
         turn = HIGHEST * FINENESS ** -np.arange(np.log(HIGHEST / slowest) / np.log(FINENESS) + 1)
-        size = (
-            len(self.clock)
-            * (2 * self.order**2 + 2 * self.order * self.y.shape[1])
-            * (4 if self.criterion == "gcv" else 1)
-        )
-        share = int(max(1, min(60, WIDE / size)))
+        m, c = self.order, self.y.shape[1]
+        size = 8 * (m**2 + m * c) if self.criterion == "gcv" else 4 * (m + c)
+        share = int(max(1, min(ABREAST, WIDE / (size * len(self.clock)))))
         yield from (turn[i : i + share] for i in range(0, len(turn), share))
 
     def _scores(self, rate: Float[np.ndarray, " rates"]) -> Float[np.ndarray, "rates columns"]:
@@ -276,7 +281,7 @@ class _Problem:
             score = self._gcv(run_smoother(self.y, self.valid, self.clock, rate, forward))
         else:
             score = self._unlikeliness(run_fit(self.y, self.valid, self.clock, rate, self.order), rate)
-        score = np.where(np.isfinite(score), score, np.inf)  # gaps so long that covariances lose all digits
+        score = np.where(np.isfinite(score), score, LOST)  # gaps so long that covariances lose all digits
         return np.broadcast_to(score.sum(1, keepdims=True), score.shape) if self.tied else score
 
     def _gcv(self, states: States) -> Float[np.ndarray, "rates columns"]:

@@ -12,9 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-__all__ = ["States", "Track", "backward_settled", "diffusion", "forward_settled", "recursion", "transition"]
+__all__ = [
+    "States",
+    "Track",
+    "backward_settled",
+    "diffusion",
+    "forward_settled",
+    "innovations_settled",
+    "recursion",
+    "transition",
+]
 
 SETTLED = 1e-11  # relative change of a covariance over a step below which it stands still (our choice)
+STRETCH = 48  # samples under one gain taken at a time (our choice; from 32 to 96 it hardly matters)
 
 
 class Track(NamedTuple):
@@ -146,6 +156,73 @@ def forward_settled(
 def _settles(old: Float[np.ndarray, "g m m"], new: Float[np.ndarray, "g m m"]) -> bool:
     scale = np.sqrt(np.einsum("gii->gi", new))
     return bool((np.abs(new - old) / (scale[:, :, None] * scale[:, None, :])).max() < SETTLED)
+
+
+def innovations_settled(
+    y: Float[np.ndarray, "length c"],
+    valid: Bool[np.ndarray, " length"],
+    rate: Float[np.ndarray, " g"],
+    mean: Float[np.ndarray, "g c m"],
+    spread: Float[np.ndarray, "g m m"],
+) -> tuple[Float[np.ndarray, "length g c"], Float[np.ndarray, "length g"]]:
+    """Innovations and their variance, without states; see `forward_settled`. Of the first sample 0 and 1."""
+    order = mean.shape[-1]
+    move = transition(1.0, order)
+    slot, predicted, _ = _covariances(spread, rate, valid)
+    variance = predicted[:, :, 0, 0] + 1.0
+    gain = predicted[:, :, :, 0] / variance[:, :, None]
+    found = np.zeros((len(y), len(rate), y.shape[1]))
+    before = mean @ move.T
+    k = 1
+    while k < len(valid):
+        stop = k + 1
+        if valid[k] and slot[k] == slot[k - 1]:
+            other = np.flatnonzero(slot[k:] != slot[k])
+            stop = k + int(other[0]) if len(other) else len(valid)
+            found[k:stop], before = _stretch(y[k:stop], move, gain[slot[k]], before, STRETCH)
+        else:
+            if valid[k]:
+                found[k] = y[k] - before[..., 0]
+                before = before + found[k][..., None] * gain[slot[k]][:, None, :]
+            before = before @ move.T
+        k = stop
+    variance[0] = 1.0
+    return found, variance[slot]
+
+
+def _stretch(
+    y: Float[np.ndarray, "length c"],
+    move: Float[np.ndarray, "m m"],
+    gain: Float[np.ndarray, "g m"],
+    start: Float[np.ndarray, "g c m"],
+    size: int,
+) -> tuple[Float[np.ndarray, "length g c"], Float[np.ndarray, "g c m"]]:
+    """Innovations under gains that stand still, from the prediction of the first sample, and the one after the last.
+
+    `size` samples at a time are linear in the prediction of their first and in themselves: a few large products.
+    """
+    columns, (g, order), size = y.shape[1], gain.shape, min(size, len(y))
+    whole = len(y) // size
+    loop = move @ (np.eye(order) - gain[:, :, None] * np.eye(order)[0])
+    powers = [np.broadcast_to(np.eye(order), loop.shape)]
+    for _ in range(size):
+        powers.append(powers[-1] @ loop)
+    fades = np.stack(powers)  # [size + 1, g, m, m]: of a prediction, so many samples later
+    echoes = fades[:-1] @ (gain @ move.T)[:, :, None]  # [size, g, m, 1]: of a measurement, in later predictions
+    own = np.tile(np.eye(size), (g, 1, 1))
+    for j in range(1, size):
+        own[:, j, :j] -= echoes[:j, :, 0, 0][::-1].T
+    given = y[: whole * size].reshape(whole, size, columns).swapaxes(0, 1).reshape(size, -1)
+    pushes = echoes[::-1, :, :, 0].transpose(1, 2, 0) @ given
+    ends = recursion(fades[-1], pushes.reshape(g, order, whole, columns).transpose(2, 0, 3, 1), start)
+    starts = np.concatenate([start[None], ends[:-1]]).transpose(1, 3, 0, 2).reshape(g, order, -1)
+    found = own @ given - fades[:-1, :, 0].swapaxes(0, 1) @ starts
+    found = found.reshape(g, size, whole, columns).transpose(2, 1, 0, 3).reshape(-1, g, columns)
+    rest = y[whole * size :]
+    if not len(rest):
+        return found, ends[-1]
+    last, end = _stretch(rest, move, gain, ends[-1], len(rest))
+    return np.concatenate([found, last]), end
 
 
 def backward_settled(rate: Float[np.ndarray, " g"], forward: Track) -> States:

@@ -32,7 +32,7 @@ __all__ = ["CutoffEffect", "TorqueSettings", "Torques", "recover_torques"]
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 HABIT = (3.0, 4.5, 6.0, 9.0, 12.0)
 """Cut-offs tried where the smoother chose its own, Hz; 6 is the habit for human walking."""
-STAGES = {"smoothing": 0.15, "dynamics": 0.17, "intervals": 0.65, "replay": 0.75}
+STAGES = {"smoothing": 0.25, "dynamics": 0.28, "intervals": 0.77, "replay": 0.8}
 """Share of the work done at the end of each stage, about, for time left; the rest is the effect of the cut-off."""
 
 
@@ -166,7 +166,10 @@ def recover_torques(
         model, dynamics = contact_model(model, settings.contacts), None
     dynamics = dynamics or Dynamics(model, backend)
     tell("smoothing", 0.0)
-    motion = smooth_positions(model, positions, settings.smoother, settings.cutoff)
+    end = STAGES["smoothing"]
+    motion = smooth_positions(
+        model, positions, settings.smoother, settings.cutoff, tell=lambda share: tell("smoothing", share * end)
+    )
     tell("dynamics", STAGES["smoothing"])
     measured = None if loads is None else world_loads(model, dynamics, motion.time, motion.q, *loads)
     evaluation = Evaluation(model, dynamics, measured)
@@ -230,7 +233,7 @@ def _sweep(
     torque: Float[np.ndarray, "time nv"],
     tell: Callable[[str, float], None],
 ) -> CutoffEffect:
-    """Torques at other cut-offs, under the same loads (found contact forces included)."""
+    """Torques at other cut-offs, all else kept: the loads (found contact forces included), the order of the noise."""
     rate = 1 / float(np.median(np.diff(positions.time)))
     chosen: Sequence[float] = settings.sweep or (
         HABIT if settings.cutoff is None else [f * settings.cutoff for f in FACTORS]
@@ -240,7 +243,7 @@ def _sweep(
     done = STAGES["replay"]
     for k, cutoff in enumerate(cutoffs):
         tell("cut-offs", done + (1 - done) * k / len(cutoffs))
-        other = smooth_positions(evaluation.model, positions, settings.smoother, cutoff)
+        other = smooth_positions(evaluation.model, positions, settings.smoother, cutoff, motion.order)
         found.append(evaluation.forces(other.q, other.v, other.a) - passive_forces(evaluation.model, other))
     taus = np.array(found).reshape(len(cutoffs), *torque.shape)
     return CutoffEffect(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,13 +16,13 @@ from invdyn.bodies.model import BodyModel
 from invdyn.forces.torques_loads import WorldLoads, body_wrenches
 from invdyn.forces.torques_smoothing import SmoothMotion, follow_couplings
 
-__all__ = ["Evaluation", "forces_std", "passive_forces"]
+__all__ = ["Evaluation", "force_slopes", "forces_std", "passive_forces"]
 
 STEP = 1e-5
-"""rad or m, and times one second where rates are moved: central differences, exact in velocity and acceleration."""
+"""rad or m that positions are moved by for central differences; those of velocity and acceleration are exact."""
 
-BLOCK = 512
-"""Steps whose derivatives are held at a time."""
+BLOCK = 2048
+"""Steps whose derivatives are held at a time: enough that calls cost little beside what they compute."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,24 @@ class Evaluation:
         return None if self.loads is None else body_wrenches(self.model, self.dynamics, q, self.loads)
 
     def forces(
-        self, q: Float[np.ndarray, "time nq"], v: Float[np.ndarray, "time nv"], a: Float[np.ndarray, "time nv"]
+        self,
+        q: Float[np.ndarray, "time nq"],
+        v: Float[np.ndarray, "time nv"],
+        a: Float[np.ndarray, "time nv"],
+        wrenches: Float[np.ndarray, "time six_per_body"] | None = None,
     ) -> Float[np.ndarray, "time nv"]:
-        """[T, nv] N m or N: what everything but the loads must provide (springs and dampers of joints included)."""
-        wrenches = self.wrenches(q)
+        """[T, nv] N m or N: what everything but the loads must provide (springs and dampers of joints included).
+
+        Args:
+            wrenches: `self.wrenches(q)`, where they are at hand.
+        """
+        wrenches = self.wrenches(q) if wrenches is None else wrenches
         tau = self.dynamics.rnea(last(q), last(v), last(a), wrenches=None if wrenches is None else last(wrenches))
-        return np.ascontiguousarray(tau.numpy().T)
+        return tau.numpy().T
 
 
 def last(x: np.ndarray) -> Tensor:
-    """Batch last, contiguous."""
+    """Batch last, contiguous; nothing is copied of an array that lies so in memory (Fortran's order)."""
     return torch.from_numpy(np.ascontiguousarray(x.T))
 
 
@@ -81,8 +89,8 @@ def forces_std(
     var(tau_i) = sum_kl r_kl h_ik . h_il, h_ik = L_k' g_ik, g_ik = d tau_i / d(displacement, velocity, acceleration) of
     number k, L_k L_k' the smoother's covariance of number k, and r_kl the noise's correlation between numbers: what the
     smoother leaves of two numbers' noise is as correlated as the noise itself where it treats them alike, which is our
-    approximation where it does not. Derivatives are central differences of everything that depends on the motion: the
-    dynamics, loads that stand in the world, coupled coordinates. What the model itself is uncertain of, and the loads,
+    approximation where it does not. Derivatives are differences of everything that depends on the motion: the dynamics,
+    loads that stand in the world, coupled coordinates. What the model itself is uncertain of, and the loads,
     is not in it.
 
     Args:
@@ -109,15 +117,43 @@ def _std(evaluation: Evaluation, motion: SmoothMotion) -> Float[np.ndarray, "tim
     noisy = np.flatnonzero(spread.any(axis=(0, 2, 3)))
     if not len(noisy):
         return np.zeros(motion.v.shape)
-    pulls = []
-    for k in noisy:
-        slope = np.stack([_moved(evaluation, motion, int(k), which) for which in range(3)], axis=-1)  # [T, nv, 3]
-        pulls.append(slope @ _roots(spread[:, k]))
+    slopes = force_slopes(evaluation, motion, noisy.tolist())
+    pulls = [slope @ _roots(spread[:, k]) for k, slope in zip(noisy, slopes)]
     whole = np.stack(pulls)  # [noisy, T, nv, 3]
     mixed = whole
     if motion.correlation is not None:
         mixed = np.tensordot(motion.correlation[np.ix_(noisy, noisy)], whole, axes=1)
     return np.sqrt(np.maximum((whole * mixed).sum(axis=(0, 3)), 0.0))
+
+
+def force_slopes(
+    evaluation: Evaluation, motion: SmoothMotion, numbers: Sequence[int]
+) -> Iterator[Float[np.ndarray, "time nv 3"]]:
+    """For each of these velocity numbers d tau / d(displacement, velocity, acceleration), coupled numbers following."""
+    motion = replace(motion, q=np.asfortranarray(motion.q))
+    wrenches = evaluation.wrenches(motion.q)
+    still = evaluation.forces(motion.q, motion.v, motion.a, wrenches)
+
+    def moved(k: int, which: int, by: float) -> Float[np.ndarray, "time nv"]:
+        q, v, a = (x.copy(order="F") for x in (motion.q, motion.v, motion.a))
+        if which == 0:
+            step = np.zeros(v.shape, order="F")
+            step[:, k] = by
+            q = integrate(evaluation.model, last(q), last(step)).numpy().T
+        else:
+            (v if which == 1 else a)[:, k] += by
+        follow_couplings(evaluation.model, q, v, a)
+        return evaluation.forces(q, v, a, None if which == 0 else wrenches)
+
+    for k in numbers:
+        yield np.stack(
+            [
+                (moved(k, 0, STEP) - moved(k, 0, -STEP)) / (2 * STEP),
+                (moved(k, 1, 1.0) - moved(k, 1, -1.0)) / 2,  # forces are of second degree in velocities,
+                moved(k, 2, 1.0) - still,  # of first in accelerations
+            ],
+            axis=-1,
+        )
 
 
 def _roots(spread: Float[np.ndarray, "time 3 3"]) -> Float[np.ndarray, "time 3 3"]:
@@ -126,20 +162,3 @@ def _roots(spread: Float[np.ndarray, "time 3 3"]) -> Float[np.ndarray, "time 3 3
     values, vectors = np.linalg.eigh(spread / size[:, :, None] / size[:, None, :])
     root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.transpose(0, 2, 1)
     return np.asarray(size[:, :, None] * root)
-
-
-def _moved(evaluation: Evaluation, motion: SmoothMotion, k: int, which: int) -> Float[np.ndarray, "time nv"]:
-    """d tau / d displacement, velocity or acceleration (0, 1, 2) of velocity number k."""
-    size = STEP if which == 0 else 1.0
-    sides = []
-    for sign in (1.0, -1.0):
-        q, v, a = motion.q.copy(), motion.v.copy(), motion.a.copy()
-        if which == 0:
-            step = np.zeros(v.shape)
-            step[:, k] = sign * size
-            q = np.ascontiguousarray(integrate(evaluation.model, last(q), last(step)).numpy().T)
-        else:
-            (v if which == 1 else a)[:, k] += sign * size
-        follow_couplings(evaluation.model, q, v, a)
-        sides.append(evaluation.forces(q, v, a))
-    return (sides[0] - sides[1]) / (2 * size)

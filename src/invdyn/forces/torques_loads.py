@@ -130,14 +130,14 @@ def body_wrenches(
     model: BodyModel, dynamics: Dynamics, q: Float[np.ndarray, "time nq"], loads: WorldLoads
 ) -> Float[np.ndarray, "time six_per_body"]:
     """The loads as `Dynamics.rnea` takes them at these poses: per body in its axes, moment about its origin."""
-    wrenches = np.zeros((len(q), len(model.bodies), 6))
+    wrenches = np.zeros((len(model.bodies), 6, len(q)))  # in memory as the algorithms take them
     if loads.bodies:
         rotation, origin = _frames(model, dynamics, q, loads.bodies)
         force, moment = loads.wrench[..., :3], loads.wrench[..., 3:]
         about = moment - np.cross(np.moveaxis(origin, 0, 1), force)
         for part, values in ((slice(0, 3), force), (slice(3, 6), about)):
-            wrenches[:, list(loads.bodies), part] = np.einsum("btji,tbj->tbi", rotation, values)
-    return wrenches.reshape(len(q), -1)
+            wrenches[list(loads.bodies), part] = np.einsum("btji,tbj->bit", rotation, values)
+    return wrenches.reshape(-1, len(q)).T
 
 
 def _frames(

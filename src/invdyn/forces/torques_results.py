@@ -22,6 +22,8 @@ from invdyn.forces.torques_columns import position_kinds, position_names
 __all__ = ["episode_of", "summary_of", "write_torques"]
 
 MODEL = "inferred:inverse dynamics"
+ROWS = 4096
+"""Rows of a table turned into text at a time."""
 UNITS = {"angle": "rad", "length": "m", "quaternion": ""}
 
 
@@ -119,7 +121,8 @@ def _write_csv(found: Torques, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(head)
-        writer.writerows([[repr(float(x)) for x in row] for row in np.stack(columns, axis=1)])
+        for first in range(0, len(columns[0]), ROWS):
+            writer.writerows(np.stack([c[first : first + ROWS] for c in columns], axis=1).tolist())
 
 
 def summary_of(found: Torques) -> dict[str, Any]:

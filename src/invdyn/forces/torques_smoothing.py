@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from invdyn.bodies.manifold import difference, plain_numbers
 from invdyn.bodies.model import BodyModel
@@ -35,6 +36,7 @@ class SmoothMotion:
         cutoff: [nv] Hz, half power; NaN where nothing was smoothed.
         noise_std: [nv] rad or m, measurement noise; NaN where unknown.
         method: the smoother.
+        order: [nv] which derivative was taken for white noise (3 for jerk); 0 where none was.
         correlation: [nv, nv] of the noise between numbers, from what the smoother took away: positions found together
             (markers, vision) err together, and taking them for independent makes intervals several times too wide.
             None for independent.
@@ -48,6 +50,7 @@ class SmoothMotion:
     cutoff: Float[np.ndarray, " nv"]
     noise_std: Float[np.ndarray, " nv"]
     method: str
+    order: Int[np.ndarray, " nv"]
     correlation: Float[np.ndarray, "nv nv"] | None = None
 
     def part(self, rows: slice) -> SmoothMotion:
@@ -57,7 +60,12 @@ class SmoothMotion:
 
 
 def smooth_positions(
-    model: BodyModel, positions: Positions, method: Smoother = "rts", cutoff: float | None = None, **settings: Any
+    model: BodyModel,
+    positions: Positions,
+    method: Smoother = "rts",
+    cutoff: float | None = None,
+    order: Int[np.ndarray, " nv"] | None = None,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> SmoothMotion:
     """Smooth and differentiate all positions of a model.
 
@@ -68,7 +76,8 @@ def smooth_positions(
         method: of the other numbers; `opensim` is the filter of OpenSim's inverse dynamics tool, `none` differentiates
             a quintic spline through the recording as it is.
         cutoff: Hz; None: found by likelihood (rts), cross-validation (spline), or the smoother's default (6 Hz).
-        settings: of `smooth`.
+        order: [nv] of another `SmoothMotion` of these positions: kept where not 0, and not looked for again.
+        tell: called with the share that is done.
 
     Raises:
         UnknownNameError: no such smoother. ConfigError: a cut-off for `none`. SignalError: as `smooth`; missing values.
@@ -81,7 +90,7 @@ def smooth_positions(
     q = positions.q.copy()
     v, a = np.zeros((steps, model.nv)), np.zeros((steps, model.nv))
     covariance = np.zeros((steps, model.nv, 3, 3))
-    cut, noise = np.full(model.nv, np.nan), np.full(model.nv, np.nan)
+    cut, noise, used = np.full(model.nv, np.nan), np.full(model.nv, np.nan), np.zeros(model.nv, dtype=np.int64)
     at_q, at_v = plain_numbers(model)
     pairs = [(i, k) for i, k in zip(at_q, at_v) if positions.recorded[i]]
     known = method == "rts"
@@ -95,40 +104,56 @@ def smooth_positions(
             q[:, i], v[:, k], a[:, k] = found.q, found.v, found.a
             cut[k] = np.nan if given is None else given
         else:
-            chosen = settings | ({} if cutoff is None else {"cutoff": cutoff})
             width = max(1, AT_A_TIME // steps)  # numbers are smoothed one by one anyway; long recordings take memory
             for first in range(0, len(i), width):
                 here, to = i[first : first + width], k[first : first + width]
-                smoothed = smooth(time, values[:, first : first + width], method, **chosen)
+                kept = None if order is None or not known else order[to]
+                smoothed = smooth(time, values[:, first : first + width], method, **_fixed(cutoff, kept))
                 q[:, here], v[:, to], a[:, to] = smoothed.position, smoothed.velocity, smoothed.acceleration
                 cut[to] = smoothed.cutoff
-                if smoothed.covariance is not None and smoothed.noise_std is not None:
-                    covariance[:, to], noise[to] = smoothed.covariance, smoothed.noise_std
-    half = {} if cutoff is None else {"cutoff": cutoff}
+                if known:
+                    assert smoothed.covariance is not None
+                    assert smoothed.noise_std is not None
+                    assert smoothed.order is not None
+                    covariance[:, to], noise[to], used[to] = smoothed.covariance, smoothed.noise_std, smoothed.order
+                tell((first + len(to)) / model.nv)
+    done = len(pairs)
     for body in model.bodies:
         joint = body.joint
         if joint.drive is not None or joint.kind not in ("free", "spherical") or not positions.recorded[joint.q]:
             continue
         if joint.kind == "free":
-            free = smooth_free(
-                time, q[:, joint.q : joint.q + 3], q[:, joint.q + 3 : joint.q + 7], translation=half, rotation=half
-            )
             rows = slice(joint.v, joint.v + 6)
+            moves, turns = (_fixed(cutoff, None if order is None else int(order[joint.v + k])) for k in (0, 3))
+            free = smooth_free(
+                time, q[:, joint.q : joint.q + 3], q[:, joint.q + 3 : joint.q + 7], translation=moves, rotation=turns
+            )
             q[:, joint.q : joint.q + 7], v[:, rows], a[:, rows] = free.q, free.v, free.a
             covariance[:, rows] = free.covariance
             assert free.translation.noise_std is not None
+            assert free.translation.order is not None
             cut[rows] = [*free.translation.cutoff, *[free.rotation.cutoff] * 3]
             noise[rows] = [*free.translation.noise_std, *[free.rotation.noise_std] * 3]
+            used[rows] = [*free.translation.order, *[free.rotation.order] * 3]
         else:
-            turn = smooth_rotation(time, q[:, joint.q : joint.q + 4], **half)
             rows = slice(joint.v, joint.v + 3)
+            turns = _fixed(cutoff, None if order is None else int(order[joint.v]))
+            turn = smooth_rotation(time, q[:, joint.q : joint.q + 4], **turns)
             q[:, joint.q : joint.q + 4], v[:, rows], a[:, rows] = turn.orientation, turn.omega, turn.alpha
             covariance[:, rows], cut[rows], noise[rows] = turn.covariance, turn.cutoff, turn.noise_std
+            used[rows] = turn.order
+        done += rows.stop - rows.start
+        tell(done / model.nv)
     follow_couplings(model, q, v, a)
     if not known:
-        return SmoothMotion(time, q, v, a, None, cut, noise, method)
+        return SmoothMotion(time, q, v, a, None, cut, noise, method, used)
     together = noise_correlation(model, positions.q, q, np.asarray(covariance.any(axis=(0, 2, 3))))
-    return SmoothMotion(time, q, v, a, covariance, cut, noise, method, together)
+    return SmoothMotion(time, q, v, a, covariance, cut, noise, method, used, together)
+
+
+def _fixed(cutoff: float | None, order: Any) -> dict[str, Any]:
+    """Settings of `smooth` that need not be found."""
+    return {name: value for name, value in (("cutoff", cutoff), ("order", order)) if value is not None}
 
 
 def noise_correlation(
