@@ -11,6 +11,7 @@ import torch
 from torques_case import ARM, HOPPER, arm_torque, swing, write_robot
 
 from invdyn.bodies.dynamics import Dynamics
+from invdyn.bodies.files import load_model
 from invdyn.bodies.manifold import position_rates
 from invdyn.bodies.model import BodyModel
 from invdyn.bodies.urdf import read_urdf
@@ -20,7 +21,7 @@ from invdyn.forces.torques_columns import Columns, Positions, match_positions, t
 from invdyn.forces.torques_contacts import ContactPoint
 from invdyn.forces.torques_evaluation import Evaluation, force_slopes, forces_std
 from invdyn.forces.torques_loads import table_loads, xml_loads
-from invdyn.forces.torques_root import find_root
+from invdyn.forces.torques_root import Root, find_root
 from invdyn.forces.torques_smoothing import SmoothMotion, smooth_positions
 
 QUICK = TorqueSettings(sweep=())
@@ -288,8 +289,42 @@ def test_a_six_joint_arm_has_no_root_and_a_free_body_has(arm: BodyModel, hopper:
     assert (root.body, root.rows) == (0, (0, 1, 2, 3, 4, 5))
 
 
+BALL = """<mujoco><worldbody>
+  <body name="ball"><freejoint name="ball"/><geom size="0.1" mass="50"/></body>
+  <body name="{name}" pos="1 0 1">{joint}<geom size="0.1" mass="2"/>
+    <body pos="0.3 0 0"><joint name="j1" axis="0 1 0"/><geom size="0.1" mass="1"/></body></body>
+</worldbody></mujoco>"""
+
+
+@pytest.mark.parametrize(
+    ("joint", "rows"), [('<joint name="j0" axis="0 0 1"/>', None), ('<freejoint name="base"/>', range(6, 12))]
+)
+def test_a_loose_object_is_nobodys_root(joint: str, rows: range | None, tmp_path: Path) -> None:
+    """A heavy ball, first in the file, beside an arm that is bolted down, and beside one that floats."""
+    file = tmp_path / "ball.xml"
+    file.write_text(BALL.format(name="trunk", joint=joint))
+    root = find_root(load_model(file))
+    assert root == (None if rows is None else Root(1, tuple(rows)))
+
+
+GANTRY = """<mujoco><worldbody><body>
+  <joint name="x" type="slide" axis="1 0 0"/><joint name="y" type="slide" axis="0 1 0"/>
+  <joint name="z" type="slide" axis="0 0 1"/>{between}
+  <joint name="a" axis="1 0 0"/><joint name="b" axis="0 1 0"/><joint name="c" axis="0 0 1"/>
+  <geom size="0.1" mass="1"/>{end}</body></worldbody></mujoco>"""
+
+
+def test_six_single_joints_are_a_root_where_nothing_lies_between_them(tmp_path: Path) -> None:
+    file = tmp_path / "six.xml"
+    file.write_text(GANTRY.format(between="", end=""))
+    root = find_root(load_model(file))
+    assert root is not None
+    assert root.rows == (0, 1, 2, 3, 4, 5)
+    file.write_text(GANTRY.format(between='<geom size="0.1" mass="4"/><body>', end="</body>"))
+    assert find_root(load_model(file)) is None
+
+
 def test_gait_as_opensims_tool_does_it(shared_data: Path) -> None:
-    from invdyn.bodies.files import load_model
     from invdyn.forces.opensim_problem import opensim_problem
 
     folder = shared_data / "opensim_inverse_dynamics" / "subject01_and_arm26"

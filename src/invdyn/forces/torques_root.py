@@ -29,28 +29,33 @@ class Root:
 
 
 def find_root(model: BodyModel) -> Root | None:
-    """The first body with six velocity numbers between it and the world; None where the model stands on the ground."""
-    for i in range(len(model.bodies)):
-        rows: list[int] = []
-        for k in path_to(model, i):
-            joint = model.bodies[k].joint
+    """The body that carries the model through the world; None where the model stands on the ground.
+
+    Objects may lie beside a robot, each on a free joint of its own. What is meant is the tree with the most bodies that
+    have mass, of equals the heaviest: the cube before an arm that is bolted down is not the arm's root. In that tree it
+    is the first body with six velocity numbers between it and the world: a free joint, or three displacements and three
+    rotations with no mass between them (OpenSim's pelvis; not an arm with six joints, nor a gantry with a wrist).
+    """
+    tops = [path_to(model, i)[0] for i in range(len(model.bodies))]
+
+    def size(top: int) -> tuple[int, float]:
+        masses = [b.inertia.mass for b, t in zip(model.bodies, tops) if t == top and b.inertia.mass > 0]
+        return len(masses), sum(masses)
+
+    largest = max(dict.fromkeys(tops), key=size, default=-1)
+    for i in (i for i, top in enumerate(tops) if top == largest):
+        path = [model.bodies[k] for k in path_to(model, i)]
+        rows: set[int] = set()
+        for joint in (b.joint for b in path):
             if joint.drive is not None:
-                rows += [t.v for t in joint.drive.terms if t.v >= 0]
+                rows |= {t.v for t in joint.drive.terms if t.v >= 0}
             else:
-                rows += range(joint.v, joint.v + NV[joint.kind])
-        unique = tuple(sorted(set(rows)))
-        if len(unique) == 6 and not _hinged(model, unique):
-            return Root(i, unique)
-        if len(unique) > 6 and i == 0:
-            return None
+                rows |= set(range(joint.v, joint.v + NV[joint.kind]))
+        turns = sum(model.coordinates[k].rotational for k in rows)
+        together = not any(b.inertia.mass > 0 for b in path[:-1])
+        if len(rows) == 6 and (path[0].joint.kind == "free" or (turns == 3 and together)):
+            return Root(i, tuple(sorted(rows)))
     return None
-
-
-def _hinged(model: BodyModel, rows: tuple[int, ...]) -> bool:
-    """Whether these are not three rotations and three displacements: an arm with six joints."""
-    turns = sum(model.coordinates[k].rotational for k in rows)
-    free = any(b.joint.kind == "free" and b.joint.v == rows[0] for b in model.bodies)
-    return turns != 3 and not free
 
 
 def root_wrench(
