@@ -243,3 +243,10 @@ def test_the_model_regressor_and_friction_make_the_torque(arm: Path) -> None:
     assert np.allclose(body_regressor(model)(q, v, a) @ model.parameters, arm_torque(q, v, a), atol=1e-9)
     columns = Friction().columns(v, a)
     assert np.allclose(columns[..., 0], v)
+
+
+def test_remedies_are_named_as_options(invdyn: Run, arm: Path, tmp_path: Path) -> None:
+    file = tmp_path / "run.mot"
+    rows = "\n".join(f"{t / 100}\t{t % 7}\t{t % 5}" for t in range(100))
+    file.write_text(f"run\nversion=1\nnRows=100\nnColumns=3\nendheader\ntime\tshoulder\telbow\n{rows}\n")
+    invdyn("identify", arm, file).refused("Pass --units deg or --units rad to settle it.")

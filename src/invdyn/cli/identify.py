@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,7 @@ import tyro
 from invdyn.cli.identify_motion import Asked, read_measured
 from invdyn.cli.options import Flag, new_path
 from invdyn.cli.output import note, table
-from invdyn.cli.torques_motion import pairs
+from invdyn.cli.torques_reading import Reading, as_options, pairs
 from invdyn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,24 +59,13 @@ class Identify:
     """Recordings that are only compared with."""
     torque_file: Path | None = None
     """Table with the torques, where they stand in a file of their own with the same clock."""
-    units: str | None = None
-    """`deg` or `rad` where the file does not say it."""
-    lengths: str | None = None
-    """`m`, `cm` or `mm` of displacements where the file does not say it."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
     torque_units: tuple[str, ...] = ()
     """`Nm`, `mNm`, `Ncm`, `N`, ... where the file does not say it."""
-    columns: tuple[str, ...] = ()
-    """`COORDINATE=COLUMN` of positions where names differ."""
     torques: tuple[str, ...] = ()
     """`COORDINATE=COLUMN` of torques where the name is none of `tau.X`, `torque.X`, `effort.X`, `X_moment`, ..."""
-    hold: tuple[str, ...] = ()
-    """`COORDINATE=VALUE` (rad or m) of coordinates that did not move."""
-    signal: str | None = None
-    """Signal that holds all positions, in the model's order unless its components have names."""
     torque_signal: str | None = None
-    """Signal that holds all torques, likewise (`force.torque` where there is one)."""
-    episode: int | None = None
-    """Only this episode; all when not given."""
+    """Signal that holds all torques, as --signal does positions (`force.torque` where there is one)."""
     smooth: Literal["rts", "butterworth", "spline", "savgol", "opensim", "none"] = "rts"
     """Smoother of the positions."""
     cutoff: tuple[float, ...] = ()
@@ -92,10 +81,6 @@ class Identify:
     """Seconds over which the identified model is replayed forward."""
     report: Path | None = None
     """HTML report to write, with plots."""
-    format: str | None = None
-    """Format of the recordings, where it is not found by itself."""
-    read: tuple[str, ...] = ()
-    """Options of the format's reader, e.g. `time=t`."""
     overwrite: Flag = False
     """Replace existing outputs."""
     json: Flag = False
@@ -120,9 +105,11 @@ class Identify:
             raise ConfigError("no recording was given. Pass its path after the model's.")
         model = load_model(self.model)
         check_joints(model)
-        asked = self._asked()
-        measured = [m for path in self.motion for m in read_measured(model, path, asked)]
-        tested = [m for path in self.test for m in read_measured(model, path, asked)]
+        torques = pairs("--torques", self.torques, "elbow=motor_2")
+        asked = Asked(self.reading, self.torque_file, self.torque_units, torques, self.torque_signal)
+        with as_options():
+            measured = [m for path in self.motion for m in read_measured(model, path, asked)]
+            tested = [m for path in self.test for m in read_measured(model, path, asked)]
         moving = moving_coordinates(model, measured[0].positions.recorded)
         still = _still(model, measured[0])
         share = (0.0 if self.test else 0.2) if self.held_out is None else self.held_out
@@ -203,28 +190,6 @@ class Identify:
             blocks=self.blocks,
             level=self.level,
             horizon=self.horizon,
-        )
-
-    def _asked(self) -> Asked:
-        hold: dict[str, float] = {}
-        for name, value in pairs("--hold", self.hold, "finger=0").items():
-            try:
-                hold[name] = float(value)
-            except ValueError:
-                raise ConfigError(f"--hold {name}={value}: expected a number in rad or m.") from None
-        return Asked(
-            self.torque_file,
-            units=self.units,
-            lengths=self.lengths,
-            torque_units=self.torque_units,
-            columns=pairs("--columns", self.columns, "elbow=q2"),
-            torques=pairs("--torques", self.torques, "elbow=motor_2"),
-            hold=hold,
-            signal=self.signal,
-            torque_signal=self.torque_signal,
-            episode=self.episode,
-            format=self.format,
-            read=self.read,
         )
 
     def _remark(self, found: Identified) -> None:

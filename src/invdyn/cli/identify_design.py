@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import tyro
 
 from invdyn.cli.options import Flag, new_path
 from invdyn.cli.output import note, table
-from invdyn.cli.torques_motion import pairs
+from invdyn.cli.torques_reading import held, pairs
 from invdyn.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
@@ -73,11 +74,11 @@ class Design:
         model = load_model(self.model)
         check_joints(model)
         number = dict(zip(*reversed(plain_numbers(model))))
-        hold = pairs("--hold", self.hold, "finger=0")
+        hold = held(self.hold)
         _check_names(model, hold)
         still = model.neutral.copy()
         for name, value in hold.items():
-            still[number[model.coordinate(name)]] = _number(f"--hold {name}", value)
+            still[number[model.coordinate(name)]] = value
         moving = [k for k, c in enumerate(model.coordinates) if c.name not in hold]
         if not moving:
             raise ConfigError(f"{self.model}: every coordinate is held. Nothing is left to move.")
@@ -172,7 +173,7 @@ class Design:
         return 0
 
 
-def _check_names(model: BodyModel, given: dict[str, str]) -> None:
+def _check_names(model: BodyModel, given: Iterable[str]) -> None:
     names = [c.name for c in model.coordinates]
     for name in given:
         if name not in names:

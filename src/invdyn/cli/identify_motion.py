@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from invdyn.cli.options import open_recordings
 from invdyn.cli.output import note
+from invdyn.cli.torques_reading import OPENSIM, Reading
 from invdyn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "read_measured"]
 
-OPENSIM = (".sto", ".mot")
 FORCE = "force.torque"
 """The signal our own Datasets hold torques in."""
 
@@ -30,42 +30,31 @@ FORCE = "force.torque"
 class Asked:
     """What the command line said about the recordings; see `Identify`."""
 
+    reading: Reading
     torque_file: Path | None = None
-    units: str | None = None
-    lengths: str | None = None
     torque_units: tuple[str, ...] = ()
-    columns: Mapping[str, str] | None = None
     torques: Mapping[str, str] | None = None
-    hold: Mapping[str, float] | None = None
-    signal: str | None = None
     torque_signal: str | None = None
-    episode: int | None = None
-    format: str | None = None
-    read: tuple[str, ...] = ()
 
 
 def read_measured(model: BodyModel, path: Path, asked: Asked) -> list[Measured]:
     """Every episode of a recording with its torques."""
-    if not path.exists():
-        raise ConfigError(f"{path} does not exist. Check the path.")
-    if asked.format is None and path.suffix.lower() in (".trc", ".c3d"):
+    reading = asked.reading
+    kind = reading.kind(path)
+    if kind == "markers":
         raise ConfigError(
             f"{path}: markers hold no joint torques. Find positions first (invdyn torques ... --out FOLDER), and pass "
             "them with --torque-file."
         )
-    if asked.format is None and path.suffix.lower() in OPENSIM:
-        columns = _table(path, asked.units)
-        return [_measured(model, columns, columns, replace(asked, units=None))]
-    data = open_recordings(path, asked.format, asked.read)
-    if asked.episode is not None and not 0 <= asked.episode < len(data):
-        raise ConfigError(f"--episode {asked.episode}: {path} has episodes 0 to {len(data) - 1}. Correct it.")
-    chosen = range(len(data)) if asked.episode is None else [asked.episode]
-    if asked.torque_file is not None and len(chosen) > 1:
-        raise ConfigError(f"{path}: {len(chosen)} episodes for one --torque-file. Choose one with --episode N.")
+    if kind == "table":
+        columns = _table(path, reading.units)
+        return [_measured(model, columns, columns, replace(asked, reading=replace(reading, units=None)))]
+    episodes = reading.episodes(path)
+    if asked.torque_file is not None and len(episodes) > 1:
+        raise ConfigError(f"{path}: {len(episodes)} episodes for one --torque-file. Choose one with --episode N.")
     found = []
-    for k in chosen:
-        origin = str(path) if len(data) == 1 else f"{path}, episode {k}"
-        positions, torques = _columns(data[k], origin, asked.signal), _forces(data[k], origin, asked.torque_signal)
+    for episode, origin in episodes:
+        positions, torques = _columns(episode, origin, reading.signal), _forces(episode, origin, asked.torque_signal)
         found.append(_measured(model, positions, torques, asked))
     return found
 
@@ -112,11 +101,12 @@ def _measured(model: BodyModel, columns: Columns, torques: Columns, asked: Asked
     from invdyn.forces.identification.recordings import Measured, match_torques, moving_coordinates, resample
     from invdyn.forces.torques_columns import match_positions
 
-    hold = dict(asked.hold or {})
+    reading = asked.reading
+    hold = reading.held()
     # A coordinate that is held stands still, though a column says how it trembled.
     columns = replace(columns, names=tuple(f"{n} (held)" if n in hold else n for n in columns.names))
-    named = dict(asked.columns or {}) | _in_order(model, columns, asked.signal, hold)
-    positions = match_positions(model, columns, named=named, hold=hold, units=asked.units, lengths=asked.lengths)
+    named = reading.named() | _in_order(model, columns, reading.signal, hold)
+    positions = match_positions(model, columns, named=named, hold=hold, units=reading.units, lengths=reading.lengths)
     moving = moving_coordinates(model, positions.recorded)
     if not moving:
         raise ConfigError(f"{columns.origin}: every coordinate is held. Nothing moved that could be identified.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,8 @@ import tyro
 
 from invdyn.cli.options import Flag, new_path
 from invdyn.cli.output import note, table
-from invdyn.cli.torques_motion import Given, as_options, pairs, read_loads, read_motion
+from invdyn.cli.torques_motion import Recorded, read_loads, read_motion
+from invdyn.cli.torques_reading import Reading, as_options, pairs
 from invdyn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,18 +46,7 @@ class Torques:
     """Of an MJCF model, leave meshes and shapes out (where their files are not at hand; masses must be stated)."""
     ignore: tuple[str, ...] = ()
     """Kinds of elements of an MJCF model to leave out though they act on motion: `equality`, `tendon`, ..."""
-    units: str | None = None
-    """`deg` or `rad` where the file does not say it (of markers: `m`, `cm`, `mm`)."""
-    lengths: str | None = None
-    """`m`, `cm` or `mm` of displacements where the file does not say it."""
-    columns: tuple[str, ...] = ()
-    """`COORDINATE=COLUMN` where names differ."""
-    hold: tuple[str, ...] = ()
-    """`COORDINATE=VALUE` (rad or m) of coordinates that were not recorded and did not move."""
-    signal: str | None = None
-    """Signal that holds all positions, in the model's order unless its components have names."""
-    episode: int | None = None
-    """Only this episode; all when not given."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
     up: str | None = None
     """Axis of the markers and plates that points up (`z`, `-y`, ...), where it is not the model's."""
     markers: tuple[str, ...] = ()
@@ -83,10 +73,6 @@ class Torques:
     """Seconds over which the torques are replayed forward."""
     report: Path | None = None
     """HTML report to write, with plots."""
-    format: str | None = None
-    """Format of the motion, where it is not found by itself."""
-    read: tuple[str, ...] = ()
-    """Options of the format's reader, e.g. `fps=50 nan=mask`."""
     overwrite: Flag = False
     """Replace existing outputs."""
     json: Flag = False
@@ -103,7 +89,7 @@ class Torques:
         self._check_outputs()
         with as_options():
             model = load_model(self.model, self.root, ignore=self.ignore, geometry=not self.no_geometry)
-            given = self._given()
+            given = Recorded(self.motion, self.reading, self.up, pairs("--markers", self.markers, "R.Knee=RKNE"))
             positions, tasks, fit = read_motion(model, given)
             loads = read_loads(model, given, self.grf, pairs("--grf-body", self.grf_body, "foot_r=ground_force"))
         dynamics = Dynamics(model)
@@ -185,27 +171,6 @@ class Torques:
             new_path(out, "--out", overwrite=self.overwrite)
         if self.report is not None:
             new_path(self.report, "--report", overwrite=self.overwrite)
-
-    def _given(self) -> Given:
-        hold: dict[str, float] = {}
-        for name, value in pairs("--hold", self.hold, "elbow=0.5").items():
-            try:
-                hold[name] = float(value)
-            except ValueError:
-                raise ConfigError(f"--hold {name}={value}: expected a number in rad or m.") from None
-        return Given(
-            self.motion,
-            units=self.units,
-            lengths=self.lengths,
-            columns=pairs("--columns", self.columns, "elbow=q2"),
-            hold=hold,
-            signal=self.signal,
-            episode=self.episode,
-            up=self.up,
-            markers=pairs("--markers", self.markers, "R.Knee=RKNE"),
-            format=self.format,
-            read=self.read,
-        )
 
     def show(self, result: dict[str, Any]) -> None:
         for k, one in enumerate(result["recordings"]):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invdyn.cli.options import open_recordings
 from invdyn.cli.output import note
-from invdyn.errors import ConfigError, InvdynError
+from invdyn.cli.torques_reading import Reading
+from invdyn.errors import ConfigError
 
 if TYPE_CHECKING:
     from invdyn.bodies.model import BodyModel
@@ -23,122 +21,65 @@ if TYPE_CHECKING:
     from invdyn.episodes.formats.opensim_tables import Table
     from invdyn.forces.torques_columns import Columns, Positions
 
-__all__ = ["Given", "pairs", "read_loads", "read_motion"]
+__all__ = ["Recorded", "read_loads", "read_motion"]
 
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1), "-x": (-1, 0, 0), "-y": (0, -1, 0), "-z": (0, 0, -1)}
 
-SPOKEN = (
-    (r"Pass fps=\.\.\. or time=<key of the seconds>", "Pass --read fps=... or --read time=KEY (of the seconds)"),
-    (r'units="(\w+)" or units="(\w+)"', r"--units \1 or --units \2"),
-    (r'units="(\w+)"', r"--units \1"),
-    (r"units=\.\.\.", "--units"),
-    (r"names=\{recorded: site\}", "--markers RECORDED=SITE ..."),
-    (r"geometry=False", "--no-geometry"),
-    (r"ignore=\('(\w+)',\)", r"--ignore \1"),
-    (r"ignore=", "--ignore"),
-)
-"""What stands in a message -> what one types."""
-
 
 @dataclass(frozen=True)
-class Given:
+class Recorded:
     """What the command line said about the motion; see `Torques`."""
 
-    motion: Path
-    units: str | None = None
-    lengths: str | None = None
-    columns: Mapping[str, str] | None = None
-    hold: Mapping[str, float] | None = None
-    signal: str | None = None
-    episode: int | None = None
+    path: Path
+    reading: Reading
     up: str | None = None
     markers: Mapping[str, str] | None = None
-    format: str | None = None
-    read: tuple[str, ...] = ()
 
 
-def pairs(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
-    """`NAME=VALUE` options as a dictionary.
-
-    Raises:
-        ConfigError: a word without `=`, or a name given twice.
-    """
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise ConfigError(f"{option} {text!r}: expected NAME=VALUE, for example {example}.")
-        if name in found:
-            raise ConfigError(f"{option} {name}=... stands twice. Leave one out.")
-        found[name] = value
-    return found
-
-
-@contextmanager
-def as_options() -> Iterator[None]:
-    """Remedies that our functions name as their arguments, named as this command's options."""
-    try:
-        yield
-    except InvdynError as error:
-        text = str(error)
-        for pattern, option in SPOKEN:
-            text = re.sub(pattern, option, text)
-        error.args = (text,)
-        raise
-
-
-def read_motion(model: BodyModel, given: Given) -> tuple[list[Positions], list[str], dict[str, Any]]:
+def read_motion(model: BodyModel, given: Recorded) -> tuple[list[Positions], list[str], dict[str, Any]]:
     """Positions of every recording, its task, and the fit of the markers (empty without)."""
-    kind = given.motion.suffix.lower()
-    if not given.motion.exists():
-        raise ConfigError(f"{given.motion} does not exist. Check the path.")
-    if given.format is None and kind in (".trc", ".c3d"):
-        positions, fit = _from_markers(model, given, kind)
+    kind = given.reading.kind(given.path)
+    if kind == "markers":
+        positions, fit = _from_markers(model, given)
         return [positions], [""], fit
-    if given.format is None and kind in (".sto", ".mot"):
+    if kind == "table":
         from invdyn.episodes.formats.opensim_tables import read_table
         from invdyn.forces.torques_columns import table_columns
 
-        table = read_table(given.motion)
-        return [_matched(model, table_columns(table, given.motion, given.units), replace(given, units=None))], [""], {}
+        columns = table_columns(read_table(given.path), given.path, given.reading.units)
+        return [_matched(model, columns, replace(given.reading, units=None))], [""], {}
     return *_from_episodes(model, given), {}
 
 
-def _matched(model: BodyModel, columns: Columns, given: Given) -> Positions:
+def _matched(model: BodyModel, columns: Columns, reading: Reading) -> Positions:
     from invdyn.forces.torques_columns import match_positions
 
-    found = match_positions(
-        model, columns, named=given.columns, hold=given.hold, units=given.units, lengths=given.lengths
-    )
+    named, hold = reading.named(), reading.held()
+    found = match_positions(model, columns, named=named, hold=hold, units=reading.units, lengths=reading.lengths)
     if found.unused:
         names = ", ".join(found.unused[:6]) + (" ..." if len(found.unused) > 6 else "")
         note(f"{found.origin}: {len(found.unused)} columns are no position of the model and are left out: {names}")
     return found
 
 
-def _from_episodes(model: BodyModel, given: Given) -> tuple[list[Positions], list[str]]:
+def _from_episodes(model: BodyModel, given: Recorded) -> tuple[list[Positions], list[str]]:
     from invdyn.bodies.files import model_format
     from invdyn.episodes.formats import deepmimic
     from invdyn.forces.torques_columns import episode_columns
     from invdyn.forces.torques_recordings import body_columns, simulator_columns
 
-    read = given.read
-    clip = given.format in (None, "deepmimic") and given.motion.is_file() and deepmimic.matches(given.motion)
-    if clip and model_format(model.source) == "DeepMimic" and not any(r.startswith("character=") for r in read):
-        read = (*read, f"character={model.source}")  # which divides the clip's numbers among the joints
-    data = open_recordings(given.motion, given.format, read)
-    if given.episode is not None and not 0 <= given.episode < len(data):
-        raise ConfigError(f"--episode {given.episode}: {given.motion} has episodes 0 to {len(data) - 1}. Correct it.")
-    chosen = range(len(data)) if given.episode is None else [given.episode]
+    path, reading, more = given.path, given.reading, []
+    clip = reading.format in (None, "deepmimic") and path.is_file() and deepmimic.matches(path)
+    if clip and model_format(model.source) == "DeepMimic" and not any(r.startswith("character=") for r in reading.read):
+        more = [f"character={model.source}"]  # which divides the clip's numbers among the joints
     found, tasks = [], []
-    for k in chosen:
-        origin = str(given.motion) if len(data) == 1 else f"{given.motion}, episode {k}"
+    for episode, origin in reading.episodes(path, more):
         columns = None
-        if given.signal is None:
-            columns = body_columns(data[k], origin, model) or simulator_columns(data[k], origin, model)
-        columns = columns or episode_columns(data[k], origin, given.signal, model)
-        found.append(_matched(model, columns, given))
-        tasks.append(data[k].task)
+        if reading.signal is None:
+            columns = body_columns(episode, origin, model) or simulator_columns(episode, origin, model)
+        columns = columns or episode_columns(episode, origin, reading.signal, model)
+        found.append(_matched(model, columns, reading))
+        tasks.append(episode.task)
     return found, tasks
 
 
@@ -160,17 +101,16 @@ def laboratory(model: BodyModel, up: str | None) -> np.ndarray:
     return np.asarray(Rotation.from_rotvec(axis / np.linalg.norm(axis) * np.arccos(np.clip(cosine, -1, 1))).as_matrix())
 
 
-def _from_markers(model: BodyModel, given: Given, kind: str) -> tuple[Positions, dict[str, Any]]:
+def _from_markers(model: BodyModel, given: Recorded) -> tuple[Positions, dict[str, Any]]:
     """Positions by inverse kinematics of the markers."""
     from invdyn.bodies.inverse_kinematics import solve_markers
     from invdyn.bodies.model import Placement
     from invdyn.forces.torques_columns import Positions
 
-    if given.columns or given.hold or given.signal or given.lengths:
-        raise ConfigError(
-            f"{given.motion}: --columns, --hold, --signal and --lengths go with tables, not with markers."
-        )
-    markers = _markers(given, kind)
+    reading = given.reading
+    if reading.columns or reading.hold or reading.signal or reading.lengths:
+        raise ConfigError(f"{given.path}: --columns, --hold, --signal and --lengths go with tables, not with markers.")
+    markers = _markers(given)
     turn = laboratory(model, given.up)
     fit = solve_markers(model, markers, names=given.markers, laboratory=Placement.of(turn))
     note(str(fit))
@@ -185,15 +125,15 @@ def _from_markers(model: BodyModel, given: Given, kind: str) -> tuple[Positions,
         "converged": float(fit.pose.converged.mean()),
         "not_seen": list(fit.pose.free),
     }
-    return Positions(markers.time, q, tuple(rows), fit.unused, str(given.motion)), told
+    return Positions(markers.time, q, tuple(rows), fit.unused, str(given.path)), told
 
 
-def _markers(given: Given, kind: str) -> Markers:
-    if kind == ".c3d":
-        return read_recording(given.motion, given.units).markers
+def _markers(given: Recorded) -> Markers:
+    if given.path.suffix.lower() == ".c3d":
+        return read_recording(given.path, given.reading.units).markers
     from invdyn.episodes.formats.trc import read_trc
 
-    return read_trc(given.motion, units=given.units)
+    return read_trc(given.path, units=given.reading.units)
 
 
 def read_recording(path: Path, units: str | None = None) -> C3d:
@@ -204,7 +144,7 @@ def read_recording(path: Path, units: str | None = None) -> C3d:
 
 
 def read_loads(
-    model: BodyModel, given: Given, grf: Path | None, bodies: Mapping[str, str]
+    model: BodyModel, given: Recorded, grf: Path | None, bodies: Mapping[str, str]
 ) -> tuple[ExternalLoads, Table] | None:
     """Measured loads: an external-loads file, a table with `--grf-body`, or the plates of a C3D file."""
     from invdyn.episodes.formats.opensim_tables import read_table
@@ -213,12 +153,12 @@ def read_loads(
     source = grf
     if source is None:
         if not bodies:
-            if given.motion.suffix.lower() == ".c3d":
-                note(f"{given.motion}: its plates are not used. Say which body each pushes: --grf-body BODY=plate1.")
+            if given.path.suffix.lower() == ".c3d":
+                note(f"{given.path}: its plates are not used. Say which body each pushes: --grf-body BODY=plate1.")
             return None
-        if given.motion.suffix.lower() != ".c3d":
+        if given.path.suffix.lower() != ".c3d":
             raise ConfigError("--grf-body without --grf: nothing says the forces. Give their file with --grf.")
-        source = given.motion
+        source = given.path
     if not source.exists():
         raise ConfigError(f"{source} does not exist. Check --grf.")
     kind = source.suffix.lower()
