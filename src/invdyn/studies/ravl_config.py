@@ -60,8 +60,11 @@ class RavlConfig:
     rewards of order one, as those of D4RL are; here they are 0.1 per metre (ours; 1 and 10 were tried)."""
     lr: float = 1e-3
     """Of actor, critics and temperature (ours; 3e-4 is made for 3e6 updates)."""
-    alpha: float = 0.03
-    """Temperature at the start, in the learner's unit of reward (ours: 1 drowns the rewards for 4,000 updates)."""
+    alpha: float = 0.3
+    """Temperature on point2d at the start, in the learner's unit of reward: a tenth of the card's 1 in the card's unit,
+    which drowns the rewards for 4,000 updates; a hundredth lets the base come back within them (ours)."""
+    pendulum_alpha: float = 0.03
+    """On the pendulum (ours)."""
     diagnose_at: int = 2000
     """Updates after which effective penalties are compared (card)."""
     pool: int = 2000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -151,7 +152,7 @@ def pendulum(method: str, seeds: Sequence[int], config: RavlConfig) -> Mapping[s
         states.append(state)
     data = Transitions(*(torch.cat(values) for values in zip(*tables)))
     loop = RolloutLoop(ExactDynamics(Pendulum(4096)), 5, low, high)
-    agent = SAC(config.agent(method), 3, 1, list(seeds))
+    agent = SAC(replace(config.agent(method), alpha=config.pendulum_alpha), 3, 1, list(seeds))
     look = Pendulum(50)
     look.reset(range(50))
     start, schedule = look.state(), config.schedule(config.pendulum_updates, 0.05)
