@@ -30,9 +30,6 @@ from invdyn.training.seeding import mixed_seed
 
 __all__ = ["FittedReward", "RewardConfig", "fit_dynamics_reward", "segment_starts"]
 
-LOG_STD = (-5.0, 1.0)
-"""Bounds of P's log standard deviation, in standard deviations of the change of state (ours)."""
-
 
 @dataclass(frozen=True)
 class RewardConfig:
@@ -54,6 +51,9 @@ class RewardConfig:
         epochs, minibatches: passes over an iteration's rollouts, and parts of each.
         ratio: PPO's clip.
         gamma, lam: discount and GAE's lambda.
+        log_std: bounds of P's log standard deviation, in standard deviations of the change of state. A high lower bound
+            keeps P from winning: discriminators then tell recorded from rolled by wide margins throughout, so that what
+            is true lies near e on their scale, also where nothing was recorded (ours).
     """
 
     encoder: tuple[int, ...] = (128, 256)
@@ -77,11 +77,14 @@ class RewardConfig:
     ratio: float = 0.2
     gamma: float = 0.9
     lam: float = 0.95
+    log_std: tuple[float, float] = (-5.0, 1.0)
 
     def __post_init__(self) -> None:
         counts = (self.iterations, self.every, self.snapshots, self.starts, self.horizon, self.batch, self.epochs)
         if min(counts) < 1 or self.minibatches < 1 or self.warm < 0:
             raise ConfigError(f"dynamics reward: every count is at least 1 (warm: 0), got {self}.")
+        if not self.log_std[0] < self.log_std[1]:
+            raise ConfigError(f"dynamics reward: log_std is {self.log_std}, expected a lower and a higher bound.")
         if self.iterations < self.every:
             raise ConfigError(
                 f"dynamics reward: {self.iterations} iterations with a snapshot every {self.every} leave none; "
@@ -179,7 +182,7 @@ class _Game:
     def imitate(self, x: Float[Tensor, "run batch in"]) -> Gaussian:
         """P of standardised (s, a), over standardised changes."""
         mean, raw = self.model(x).chunk(2, -1)
-        return Gaussian(mean, raw.clamp(*LOG_STD))
+        return Gaussian(mean, raw.clamp(*self.config.log_std))
 
     def logits(self, x: Tensor, change: Tensor) -> Float[Tensor, "run batch"]:
         return self.judge(torch.cat([x, change], -1))[..., 0]

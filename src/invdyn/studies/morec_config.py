@@ -79,23 +79,44 @@ class MorecConfig:
             minibatches=2,
         )
     )
-    """The game where the dynamics are noisy: 30 snapshots (card); nets, rates and rounds ours."""
+    """The game on the planted world: 30 snapshots (card); nets, rates and rounds ours."""
+    refrigerator_reward: RewardConfig = field(
+        default_factory=lambda: RewardConfig(
+            encoder=(32, 32),
+            head=(32,),
+            iterations=120,
+            every=4,
+            snapshots=30,
+            starts=128,
+            horizon=3,
+            discriminator_updates=6,
+            discriminator_lr=1e-3,
+            model_lr=2e-3,
+            warm=0,
+            likelihood=0.3,
+            epochs=2,
+            minibatches=2,
+            log_std=(1.0, 2.0),
+        )
+    )
+    """The same on the refrigerator, against a P that stays wide: bounds of -0.7, 0, 0.5 and 1 were tried (ours)."""
     pendulum_reward: RewardConfig = field(
         default_factory=lambda: RewardConfig(
-            encoder=(64, 64),
-            head=(64,),
+            encoder=(128, 128),
+            head=(128,),
             iterations=240,
             every=8,
             snapshots=30,
             starts=128,
             horizon=2,
-            discriminator_updates=8,
+            discriminator_updates=12,
             discriminator_lr=2e-3,
             model_lr=3e-3,
             warm=0,
             likelihood=1.0,
             epochs=2,
             minibatches=2,
+            log_std=(-1.5, 1.0),
         )
     )
     """The same on the pendulum, which has no noise to tell errors by: sharper discriminators (ours)."""
@@ -104,7 +125,13 @@ class MorecConfig:
             members=5, elites=5, width=64, depth=2, lr=2e-3, lr_factor=1.0, epochs=12
         )
     )
-    """The ensemble: 5 nets of 64-64 (card)."""
+    """The pendulum's ensemble: 5 nets of 64-64 (card)."""
+    refrigerator_dynamics: DynamicsConfig = field(
+        default_factory=lambda: DynamicsConfig(
+            members=5, elites=5, width=64, depth=2, lr=2e-3, lr_factor=1.0, epochs=30
+        )
+    )
+    """The refrigerator's: longer, its recordings are fewer (ours)."""
     pairs: int = 1000
     """(s, a) at which candidates are compared, inside and outside the data (ours)."""
     rolled: int = 30
@@ -119,8 +146,8 @@ class MorecConfig:
     """c of MOPO, the card's for HalfCheetah, for every variant of that host."""
     mobile_penalty: float = 0.5
     """Weight of MOBILE's inconsistency (ours)."""
-    epochs: int = 20
-    """Rounds of rollouts and updates (ours)."""
+    epochs: int = 12
+    """Rounds of rollouts and updates (ours): 6,000 updates, when the learner has solved the true pendulum."""
     updates: int = 500
     """Per round (ours)."""
     starts: int = 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +28,10 @@ __all__ = ["CASES", "Case", "fitted_case", "pendulum_state"]
 
 ROWS = 512
 """Copies of the worlds that tell the truth."""
-PART = -0.2
-"""Pendulum: recorded is what starts with sin theta above this (ours): one half of the circle and a little more."""
+WEDGE = math.pi / 9
+"""Pendulum: recorded is what starts further than this from theta = -pi / 2, lying on one side (ours): 20 degrees."""
+NOISE = 0.3
+"""Refrigerator: standard deviation of the noise on the PID's command, so that recordings tell what it does (ours)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def pendulum_state(observation: Float[Tensor, "batch obs"]) -> Tensor:
 
 def _refrigerator(seed: int, config: MorecConfig) -> Transitions:
     world = Refrigerator(config.refrigerator_episodes)
-    maker = Behaviour("pid", config.refrigerator_episodes, lambda w: PID(seed=mixed_seed(seed, 74)))
+    maker = Behaviour("pid", config.refrigerator_episodes, lambda w: PID(noise=NOISE, seed=mixed_seed(seed, 74)))
     low, high = torch.zeros(1), torch.ones(1)
     recorded = BehaviourMixture(world, [maker]).record(first_seed=mixed_seed(seed, 75) % 2**31)
     return transitions_of(recorded, low, high)[0]
@@ -86,13 +89,13 @@ def _refrigerator(seed: int, config: MorecConfig) -> Transitions:
 
 def _pendulum(seed: int, config: MorecConfig) -> Transitions:
     world = Pendulum(config.pendulum_episodes, horizon=40)
-    noisy = Quality(noise=0.5)
+    noisy = Quality(noise=1.0, random=0.5)
     maker = Behaviour("swing-up", config.pendulum_episodes, lambda w: w.expert(noisy))  # type: ignore[call-arg]
     low, high = torch.full((1,), -2.0), torch.full((1,), 2.0)
     found, _ = transitions_of(
         BehaviourMixture(world, [maker]).record(first_seed=mixed_seed(seed, 76) % 2**31), low, high
     )
-    return found.take((found.observation[0, :, 1] > PART).nonzero()[:, 0][None])
+    return found.take((found.observation[0, :, 1] > -math.cos(WEDGE)).nonzero()[:, 0][None])
 
 
 CASES: dict[str, Callable[[int, MorecConfig], Transitions]] = {"refrigerator": _refrigerator, "pendulum": _pendulum}
@@ -108,15 +111,17 @@ def fitted_case(name: str, seeds: Sequence[int], config: MorecConfig) -> Case:
         low, high = torch.zeros(1), torch.ones(1)
         coldest, warmest = world.config.reach
         span, state = torch.tensor([warmest - coldest]), _same
+        dynamics, game = config.refrigerator_dynamics, config.refrigerator_reward
     else:
         world, low, high = Pendulum(ROWS), torch.full((1,), -2.0), torch.full((1,), 2.0)
         span, state = torch.tensor([2.0, 2.0, 16.0]), pendulum_state
+        dynamics, game = config.dynamics, config.pendulum_reward
     models = []
     for run, seed in enumerate(seeds):
         own = Transitions(*(v[run : run + 1] for v in data))
-        net = fit_dynamics(own, low, high, config.dynamics, seed=seed).model.ensemble
+        net = fit_dynamics(own, low, high, dynamics, seed=seed).model.ensemble
         models.append(EnsembleDynamics(net, low, high, limit=25.0))
-    rewards = fit_dynamics_reward(data, config.pendulum_reward if name == "pendulum" else config.reward, seeds).rewards
+    rewards = fit_dynamics_reward(data, game, seeds).rewards
     return Case(data, models, rewards, low, high, span, ExactDynamics(world), state)
 
 
@@ -131,7 +136,7 @@ class Unseen:
             self.policy.reset(runs * batch)
 
     def __call__(self, observation: Float[Tensor, "run batch obs"], noise: Tensor) -> Float[Tensor, "run batch cause"]:
-        if self.policy is None:  # full torque along the motion: it spins, through the half never recorded
+        if self.policy is None:  # full torque along the motion: it spins, through the wedge never recorded
             return torch.where(observation[..., 2:] < 0, -1.0, 1.0)
         told = self.policy.act({"observation.state": observation.flatten(0, 1)})
         return 2 * told.reshape(*observation.shape[:2], 1) - 1
@@ -144,7 +149,6 @@ def outside(name: str, rows: int, generator: torch.Generator) -> tuple[Tensor, T
     if name == "refrigerator":  # 1 to 8 degrees beyond where recordings start
         away = 1 + 7 * draw[:, :1]
         return torch.where(draw[:, 1:] < 0.5, 3 - away, 7 + away), cause
-    theta = -torch.pi * draw[:, 0]  # sin theta below 0 ...
-    theta = theta[theta.sin() < PART]
-    omega = 12 * draw[: len(theta), 1] - 6
-    return torch.stack([theta.cos(), theta.sin(), omega], 1), cause[: len(theta)]
+    theta = -math.pi / 2 + WEDGE * (2 * draw[:, 0] - 1)
+    omega = 12 * draw[:, 1] - 6
+    return torch.stack([theta.cos(), theta.sin(), omega], 1), cause
