@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -168,6 +169,18 @@ def test_a_planted_density_is_ranked_and_runs_do_not_meddle() -> None:
     alone = fit_dynamics_reward(parts[1], short, [6])
     together = fit_dynamics_reward(data, short, [5, 6])
     torch.testing.assert_close(alone.expert[:, 0], together.expert[:, 1], atol=1e-4, rtol=1e-3)
+
+
+def test_against_a_wide_p_discriminators_stay_sharp() -> None:
+    tracking, wide = (
+        fit_dynamics_reward(walk(0), replace(SMALL, log_std=bounds), [5]) for bounds in ((-5.0, 1.0), (1.0, 2.0))
+    )
+    late = slice(30, None)
+    margins = [float((fit.expert - fit.learner)[late].mean()) for fit in (tracking, wide)]
+    assert margins[1] > 2 * margins[0]
+    assert len(wide.rewards[0].expert) == 20  # no snapshot without a scale
+    with pytest.raises(ConfigError, match="expected a lower and a higher bound"):
+        replace(SMALL, log_std=(1.0, 1.0))
 
 
 def test_segments_follow_each_other_and_too_short_recordings_are_refused() -> None:
