@@ -27,6 +27,7 @@ FEWEST = UNCOUNTED + 4  # values a column must have
 HIGHEST, LOWEST, FINENESS = 3.0, 1e-6, 1.12  # grid of w0 in rad a step; beyond HIGHEST nothing is smoothed
 WIDE, ABREAST = 3e7, 16  # numbers held at once by the search, and rates tried at once at most
 LOST = 1e100  # score where it cannot be told
+HELD = 200_000  # samples times columns whose states are held at once
 FLOOR = 1e-13  # noise below this share of the greatest value is rounding
 
 
@@ -98,8 +99,8 @@ def smooth_white(
         given = None if orders is None else orders[columns]
         found = _best(values[:, columns], mask, clock, step, known.take(columns), tied, criterion, given)
         chosen[columns], rates[columns] = found
-        for m in sorted(set(chosen[columns].tolist())):
-            part = columns[chosen[columns] == m]
+        for part in _portions(columns, chosen[columns], len(columns) if tied else max(1, HELD // len(time))):
+            m = int(chosen[part[0]])
             centre = values[mask][:, part].mean(0)
             problem = _Problem(values[:, part] - centre, mask, clock, step, known.take(part), tied, criterion, m)
             states, variance = problem.solve(rates[part])
@@ -132,6 +133,15 @@ def _alike(valid: Bool[np.ndarray, "steps columns"]) -> list[Int[np.ndarray, " g
     for k, mask in enumerate(np.packbits(valid, axis=0).T):
         groups.setdefault(mask.tobytes(), []).append(k)
     return [np.array(group) for group in groups.values()]
+
+
+def _portions(
+    columns: Int[np.ndarray, " columns"], orders: Int[np.ndarray, " columns"], width: int
+) -> Iterator[Int[np.ndarray, " part"]]:
+    """Columns of one order each, `width` of them at most."""
+    for m in np.unique(orders):
+        same = columns[orders == m]
+        yield from (same[k : k + width] for k in range(0, len(same), width))
 
 
 def _best(
