@@ -19,8 +19,8 @@ from invdyn.forces.torques_columns import Positions, position_names
 
 __all__ = ["SmoothMotion", "Smoother", "follow_couplings", "smooth_positions"]
 
-AT_A_TIME = 600_000
-"""Recorded numbers smoothed at a time: long recordings take memory."""
+AT_A_TIME, COLUMNS = 600_000, 10
+"""Recorded numbers smoothed at a time, and columns: long recordings take memory, and time that one likes to see pass."""
 Smoother = Literal["rts", "butterworth", "spline", "savgol", "opensim", "none"]
 
 
@@ -104,7 +104,7 @@ def smooth_positions(
             q[:, i], v[:, k], a[:, k] = found.q, found.v, found.a
             cut[k] = np.nan if given is None else given
         else:
-            width = max(1, AT_A_TIME // steps)
+            width = max(1, min(COLUMNS, AT_A_TIME // steps))
             for first in range(0, len(i), width):
                 here, to = i[first : first + width], k[first : first + width]
                 kept = None if order is None or not known else order[to]
