@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from invdyn.diffusion.bridges_families import DriftFamily
-from invdyn.diffusion.bridges_fields import GradientNet, gradient_bumps, lamb_oseen, polynomial
+from invdyn.diffusion.bridges_fields import GradientNet, gradient_bumps, lamb_oseen, polynomial, second_order
 from invdyn.errors import ConfigError
 
 
@@ -25,6 +25,19 @@ def test_polynomials_name_and_recover_a_known_law() -> None:
     assert told == pytest.approx(wanted, abs=1e-6)
     assert len(family.names) == 20
     assert torch.allclose(family.evaluate(found.parameters, x), rise, atol=1e-6)
+
+
+def test_a_linear_mechanism_is_recovered_with_its_kinematics() -> None:
+    """Two coupled oscillators: q' = v; v' = -K q - 0.1 v + f. The coordinates' own rates are all that q' may hold."""
+    family, x = second_order(2), points(200, 4)
+    stiffness = torch.tensor([[3.0, -1.0], [-1.0, 2.0]], dtype=torch.float64)
+    force = torch.tensor([0.5, 0.0], dtype=torch.float64)
+    rise = torch.cat([x[:, 2:], -x[:, :2] @ stiffness - 0.1 * x[:, 2:] + force], 1)
+    found = family.fit(x, rise, torch.ones(200, dtype=torch.float64), None)
+    told = {name: float(value) for name, value in zip(family.names, found.parameters) if abs(value) > 1e-6}
+    wanted = {"x0' x2": 1.0, "x1' x3": 1.0, "x2' 1": 0.5, "x2' x0": -3.0, "x2' x1": 1.0, "x2' x2": -0.1}
+    assert told == pytest.approx(wanted | {"x3' x0": 1.0, "x3' x1": -2.0, "x3' x3": -0.1}, abs=1e-6)
+    assert len(family.names) == 12
 
 
 def curl(family: DriftFamily, theta: Tensor, x: Tensor) -> float:

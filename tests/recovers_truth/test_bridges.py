@@ -12,8 +12,12 @@ from torch import Tensor
 from invdyn.diffusion.bridges import gaussian_coupling, sinkhorn
 from invdyn.diffusion.bridges_drift import RegressionConfig, fit_drift, no_drift, simulate
 from invdyn.diffusion.bridges_families import NoDrift, lotka_volterra, repressilator, vortex
+from invdyn.diffusion.bridges_fields import polynomial
 from invdyn.diffusion.bridges_ipf import BridgeConfig, bridge, time_grid
+from invdyn.diffusion.bridges_mixing import Mixing
+from invdyn.diffusion.bridges_plain import brownian_bridges, plain_law
 from invdyn.diffusion.bridges_refined import RefineReference, pushed_paths, refine_reference
+from invdyn.studies.sb_irr_config import simulated
 from invdyn.verify.metrics import emd, w2_exact
 
 FIRST = torch.tensor([[1.0, 0.3], [0.3, 0.5]], dtype=torch.float64)
@@ -232,4 +236,65 @@ def test_zero_drift_family_is_the_plain_bridge_exactly(rotation: tuple[list[Tens
         refine_reference(snapshots[:3], times[:3], NoDrift(), RefineReference(k, inner), generator(9)) for k in (1, 3)
     )
     assert torch.equal(few.paths, many.paths)
-    assert torch.equal(many.first, many.paths)
+
+
+def test_mixing_ends_a_linear_iteration_that_crawls() -> None:
+    """theta -> A theta + b with rates .95, .7, .3 in p = 3 dimensions stands still after about p + 1 mixed turns."""
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=generator(1))).Q
+    matrix = turn @ torch.diag(torch.tensor([0.95, 0.7, 0.3], dtype=torch.float64)) @ turn.T
+    shift = torch.ones(3, dtype=torch.float64)
+    fixed = torch.linalg.solve(torch.eye(3, dtype=torch.float64) - matrix, shift)
+
+    def left(mixing: Mixing, turns: int) -> float:
+        theta = torch.zeros(3, dtype=torch.float64)
+        for _ in range(turns):
+            theta = mixing.after(theta, matrix @ theta + shift)
+        return float((theta - fixed).norm() / fixed.norm())
+
+    assert left(Mixing(0), 5) > 0.5
+    assert left(Mixing(3, reach=1e9), 5) < 1e-6
+    assert left(Mixing(3), 5) > 1e-3  # a step may be at most four times the plain one
+    assert left(Mixing(3), 12) < 0.2 * left(Mixing(0), 12)
+
+
+def test_mixing_goes_on_where_steps_grow_and_rests_where_there_are_none() -> None:
+    mixing, one = Mixing(2), torch.ones(1, dtype=torch.float64)
+    assert mixing.after(0 * one, one) == 1.0
+    assert mixing.after(one, 3 * one) == 5.0  # from 1 to 2: a secant would turn back
+    assert mixing.after(5 * one, 5 * one) == 5.0
+    mixing.forget()
+    assert mixing.after(one, 3 * one) == 3.0
+
+
+def test_mixed_iterations_from_the_closed_form_are_ahead_of_plain_ones() -> None:
+    """A ring of three genes: production and threshold make up for each other, and plain iterations crawl."""
+    problem = simulated("repressilator", 60, generator(5))
+    inner = BridgeConfig(sigma=0.1, step=0.1, rounds=4, regression=RegressionConfig(features=40, affine=10.0))
+    seen, at = problem.snapshots[::2], problem.times[::2]
+    assert problem.parameters is not None
+    errors = {}
+    for memory in (0, 3):
+        config = RefineReference(7, inner, memory=memory, closed=memory > 0)
+        found = refine_reference(seen, at, problem.family, config, generator(8))
+        assert len(found.kl) + found.given_up == 7
+        assert len(found.fitted) == len(found.kl)
+        errors[memory] = float((found.fitted[-1].parameters / problem.parameters - 1).abs().max())
+    assert errors[3] < 0.8 * errors[0]
+
+
+def test_plain_bridge_in_closed_form_has_the_spread_of_a_brownian_bridge() -> None:
+    """One particle at each end: at share u of the way the mean is on the line, the variance sigma^2 T u (1 - u)."""
+    a, b = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([[2.0, -1.0]], dtype=torch.float64)
+    path = brownian_bridges(a, b, [1.0, 1.5, 3.0], 0.3, generator(2), copies=20_000)
+    assert torch.equal(path[0], a.expand(20_000, 2))
+    assert torch.allclose(path[-1], b.expand(20_000, 2), atol=1e-12)
+    assert torch.allclose(path[1].mean(0), 0.25 * b[0], atol=0.01)
+    assert float(path[1].var(0).mean()) == pytest.approx(0.09 * 2 * 0.25 * 0.75, rel=0.03)
+
+
+def test_law_of_the_plain_bridge_is_the_drift_of_what_is_carried_along() -> None:
+    x = torch.randn(60, 2, dtype=torch.float64, generator=generator(3))
+    speed = torch.tensor([0.5, -0.25], dtype=torch.float64)
+    times = [0.0, 1.0, 2.5]
+    found = plain_law([x + t * speed for t in times], times, polynomial(2, 0), 0.05, 0.1, generator(4))
+    assert torch.allclose(found.parameters, speed, atol=0.02)

@@ -12,6 +12,7 @@ import torch
 from invdyn.diffusion.bridges import sinkhorn
 from invdyn.diffusion.bridges_drift import RegressionConfig
 from invdyn.diffusion.bridges_families import NoDrift
+from invdyn.diffusion.bridges_fields import second_order
 from invdyn.diffusion.bridges_ipf import BridgeConfig, time_grid
 from invdyn.diffusion.bridges_refined import RefineReference, refine_reference
 from invdyn.errors import InvdynError
@@ -37,8 +38,13 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "iterations": (
         lambda: refine_reference([X, X], [0.0, 1.0], NoDrift(), RefineReference(iterations=0), G),
-        "0 iterations; at least 1",
+        "0 iterations, memory 0; at least 1",
     ),
+    "memory": (
+        lambda: refine_reference([X, X], [0.0, 1.0], NoDrift(), RefineReference(memory=-1), G),
+        "10 iterations, memory -1; at least 1, and at least 0",
+    ),
+    "coordinates": (lambda: second_order(0), "second_order: 0 coordinates; at least 1"),
 }
 
 

@@ -66,6 +66,14 @@ class DriftFamily(ABC):
         """The member as a drift."""
         return lambda x, t: self.evaluate(parameters, x)
 
+    def free(self, parameters: Parameters) -> Parameters:
+        """The same without bounds: logarithms of what must be above 0."""
+        return parameters
+
+    def bounded(self, free: Parameters) -> Parameters:
+        """Back again."""
+        return free
+
     def fit_adam(
         self, x: Points, rise: Points, weight: Float64[Tensor, " n"], start: Parameters, steps: int, rate: float
     ) -> Fitted:
@@ -145,10 +153,10 @@ class SmoothFamily(DriftFamily):
         self.guess = torch.tensor(guess, dtype=torch.float64)
         self.positive = torch.tensor([True] * len(guess) if positive is None else list(positive))
 
-    def _log(self, theta: Parameters) -> Parameters:
+    def free(self, theta: Parameters) -> Parameters:
         return torch.where(self.positive, theta.clamp_min(1e-12).log(), theta)
 
-    def _exp(self, free: Parameters) -> Parameters:
+    def bounded(self, free: Parameters) -> Parameters:
         return torch.where(self.positive, free.clamp_max(50).exp(), free)
 
     def evaluate(self, parameters: Parameters, x: Points) -> Points:
@@ -161,12 +169,12 @@ class SmoothFamily(DriftFamily):
         x, rise, root = x[keep], rise[keep], weight[keep].sqrt()[:, None] * (len(x) / len(keep)) ** 0.5
 
         def residual(free: np.ndarray) -> np.ndarray:
-            theta = self._exp(torch.from_numpy(free))
+            theta = self.bounded(torch.from_numpy(free))
             return np.asarray((root * (rise - self.function(theta, x))).flatten().numpy())
 
-        first = self._log(self.guess if start is None else start).numpy()
+        first = self.free(self.guess if start is None else start).numpy()
         done = least_squares(residual, first, method="trf", bounds=(first - FAR, first + FAR))
-        theta = self._exp(torch.from_numpy(done.x))
+        theta = self.bounded(torch.from_numpy(done.x))
         spread = torch.from_numpy(np.sqrt(np.diag(np.linalg.pinv(done.jac.T @ done.jac))))
         return Fitted(theta, torch.where(self.positive, theta * spread, spread))
 

@@ -71,6 +71,32 @@ def gradient_bumps(centres: Float64[Tensor, "p d"], width: float, ridge: float =
     return LinearFamily(names, terms, ridge)
 
 
+def second_order(count: int, ridge: float = 1e-6) -> LinearFamily:
+    """Coordinates and their rates (q, v): q_i' = c_i v_i, and every v_i' is affine in all of q and v.
+
+    A linear mechanism; c_i is 1 where coordinates and rates share their units.
+
+    Args:
+        count: of coordinates; the state holds twice as many numbers.
+        ridge: as of `polynomial`.
+    """
+    if count < 1:
+        raise ConfigError(f"second_order: {count} coordinates; at least 1.")
+    whole = polynomial(2 * count, 1)
+    kept = [k for k, name in enumerate(whole.names) if (int(name[1 : name.index("'")]) >= count or _rate(name, count))]
+
+    def terms(x: Points) -> Float64[Tensor, "n d p"]:
+        return whole.terms(x)[:, :, kept]
+
+    return LinearFamily([whole.names[k] for k in kept], terms, ridge)
+
+
+def _rate(name: str, count: int) -> bool:
+    """Whether a term of `polynomial` is that of a coordinate's own rate."""
+    component, word = name.split("' ")
+    return word == f"x{int(component[1:]) + count}"
+
+
 def lamb_oseen() -> SmoothFamily:
     """A vortex with a core: speed c (1 - exp(-r^2)) / r around (cx, cy), anticlockwise; parameters c, cx, cy."""
 

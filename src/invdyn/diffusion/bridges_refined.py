@@ -20,9 +20,14 @@ from torch import Tensor
 from invdyn.diffusion.bridges_drift import Drift, no_drift, simulate
 from invdyn.diffusion.bridges_families import DriftFamily, Fitted
 from invdyn.diffusion.bridges_ipf import Bridge, BridgeConfig, bridge
+from invdyn.diffusion.bridges_mixing import Mixing
+from invdyn.diffusion.bridges_plain import plain_law
 from invdyn.errors import ConfigError, SignalError
 
 __all__ = ["RefineReference", "Refined", "pushed_paths", "refine_reference"]
+
+RISE = 0.02  # of KL, within its own noise
+FIRST = 2  # iteration the mixing begins after: until then bridges are far from finished, and say little of the rate
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class RefineReference:
         adam_steps, adam_rate: of the latter.
         common: the same noise and random features in every iteration (ours): what changes between them is the law
             alone, and a family without a choice gives the plain bridge again, bit for bit.
+        memory: the law goes on from a combination of so many earlier iterations (`Mixing`, ours); 0: from the last fit
+            alone, as in the paper. An iteration after which KL is higher by more than `RISE` is given up.
+        closed: begin with the law of the plain bridge in closed form (`plain_law`, ours) instead of the reference.
     """
 
     iterations: int = 10
@@ -44,6 +52,8 @@ class RefineReference:
     adam_steps: int = 20
     adam_rate: float = 0.05
     common: bool = True
+    memory: int = 0
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,18 +63,18 @@ class Refined:
     Args:
         times: the whole grid.
         paths: trajectories of the last iteration, from all snapshots.
-        first: those of the first: from zero drift, the plain multi-marginal bridge.
         bridges: of the last iteration, one per interval.
-        fitted: the law after each iteration.
-        kl: estimate of KL(q || p) by Girsanov, per path, after each iteration.
+        fitted: the law after each iteration that was kept.
+        kl: estimate of KL(q || p) by Girsanov, per path, after each of these.
+        given_up: iterations after which KL was higher, that were not kept.
     """
 
     times: Float64[Tensor, " time"]
     paths: Float64[Tensor, "time n d"]
-    first: Float64[Tensor, "time n d"]
     bridges: tuple[Bridge, ...]
     fitted: tuple[Fitted, ...]
     kl: tuple[float, ...]
+    given_up: int = 0
 
     def at(self, time: float) -> Float64[Tensor, "n d"]:
         """The population at a time of the grid.
@@ -118,7 +128,7 @@ def refine_reference(
         family: which laws are possible.
         config: settings.
         generator: of noise and features.
-        reference: where to start; Brownian motion.
+        reference: where to start; Brownian motion. With `closed` the law of the plain bridge takes its place.
 
     Raises:
         SignalError: snapshots and times that do not fit, or a value that is not finite.
@@ -129,20 +139,26 @@ def refine_reference(
         raise SignalError(f"refine_reference: times {list(times)} do not rise strictly.")
     if any(not bool(torch.isfinite(x).all()) for x in snapshots):
         raise SignalError("refine_reference: a snapshot holds NaN or infinity; leave such particles out.")
-    if config.iterations < 1:
-        raise ConfigError(f"refine_reference: {config.iterations} iterations; at least 1.")
-    inner, fitted, kl, first = config.bridge, [], [], torch.empty(0)
+    if config.iterations < 1 or config.memory < 0:
+        raise ConfigError(
+            f"refine_reference: {config.iterations} iterations, memory {config.memory}; at least 1, and at least 0."
+        )
+    inner, spans = config.bridge, list(itertools.pairwise(times))
+    fitted: list[Fitted] = []
+    kl: list[float] = []
+    mixing, mixed = Mixing(config.memory), False
     start: Float64[Tensor, " p"] | None = None
     seed = int(torch.randint(2**62, (), generator=generator)) if config.common else 0
+    if config.closed:
+        start = plain_law(snapshots, times, family, inner.sigma, inner.step, generator).parameters
+        reference = family.drift(start)
     for k in range(config.iterations):
         if config.common:
             generator = torch.Generator().manual_seed(seed)
-        spans = list(itertools.pairwise(times))
         bridges = [
             bridge(a, b, span, inner, generator, reference) for a, b, span in zip(snapshots[:-1], snapshots[1:], spans)
         ]
         grid, paths = pushed_paths(snapshots, bridges, inner.sigma, generator)
-        first = first if k else paths
         gaps = grid[1:] - grid[:-1]
         rise = ((paths[1:] - paths[:-1]) / gaps[:, None, None]).flatten(0, 1)
         x = paths[:-1].flatten(0, 1)
@@ -151,11 +167,21 @@ def refine_reference(
             found = family.fit_adam(x, rise, weight, start, config.adam_steps, config.adam_rate)
         else:
             found = family.fit(x, rise, weight, start)
-        start = found.parameters
+        value = _girsanov(grid, paths, bridges, family.drift(found.parameters), inner.sigma)
+        if mixed and value > (1 + RISE) * kl[-1]:
+            mixing.forget()
+            start, mixed = fitted[-1].parameters, False
+        else:
+            kept = (grid, paths, tuple(bridges))
+            fitted.append(found)
+            kl.append(value)
+            began, start = start, found.parameters
+            mixed = config.memory > 0 and k >= FIRST
+            if mixed and began is not None:
+                start = family.bounded(mixing.after(family.free(began), family.free(start)))
         reference = family.drift(start)
-        fitted.append(found)
-        kl.append(_girsanov(grid, paths, bridges, reference, inner.sigma))
-    return Refined(grid, paths, first, tuple(bridges), tuple(fitted), tuple(kl))
+    grid, paths, last = kept
+    return Refined(grid, paths, last, tuple(fitted), tuple(kl), config.iterations - len(kl))
 
 
 def _girsanov(

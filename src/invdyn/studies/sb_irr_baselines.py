@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from invdyn.diffusion import Denoiser, DenoisingLoss, Heun, Sampler, Times, make_path
-from invdyn.diffusion.bridges import sinkhorn
+from invdyn.diffusion.bridges_plain import brownian_bridges
 from invdyn.errors import require
 from invdyn.nn import TimeMLP
 from invdyn.studies.sb_irr_config import Problem
@@ -57,12 +56,8 @@ def middle_of_bridges(problem: Problem, g: torch.Generator, copies: int = 4) -> 
     """The plain bridge without regression: pairs from the entropic coupling, a Brownian bridge between them."""
     made = []
     for (a, b, share), (start, end) in zip(_spans(problem), itertools.pairwise(problem.times[::2])):
-        variance = problem.sigma**2 * (end - start)
-        plan = sinkhorn(a, b, variance, tolerance=1e-3, rounds=4000).plan
-        drawn = torch.multinomial(plan / plan.sum(1, keepdim=True), copies, replacement=True, generator=g)
-        left, right = a.repeat_interleave(copies, 0), b[drawn.flatten()]
-        noise = torch.randn(left.shape, dtype=torch.float64, generator=g)
-        made.append(left + share * (right - left) + math.sqrt(variance * share * (1 - share)) * noise)
+        at = [start, start + share * (end - start), end]
+        made.append(brownian_bridges(a, b, at, problem.sigma, g, copies)[1])
     return made
 
 

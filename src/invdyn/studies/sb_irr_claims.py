@@ -1,7 +1,7 @@
 """The claims of the sb-irr study: every line of the card's "Works when", with its thresholds; those marked ours beside.
 
 The card's table says that SB-IRR is better than the vanilla bridge at held-out snapshots of the vortex and of embryoid
-bodies: that is what claims R1 to R6 ask of recordings.
+bodies: that is what claims R1 to R7 ask of recordings.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ RECORDED = {
     "walk": "poses of a walk",
     "trot": "poses of a trotting dog",
     "cmu": "poses of two short clips",
+    "pendulum": "swings of a double pendulum",
 }
 
 

@@ -27,15 +27,17 @@ class SbIrrConfig:
 
     parts: tuple[str, ...] = PARTS
     """Which experiments run; those on recordings run when their folder is in the data folder."""
-    recordings: tuple[str, ...] = ("gulf", "embryoid", "pbmc", "walk", "trot", "cmu")
+    recordings: tuple[str, ...] = ("gulf", "embryoid", "pbmc", "walk", "trot", "cmu", "pendulum")
     """Populations from recordings."""
-    particles: int = 50
+    particles: int = 200
     """Of every simulated snapshot (card: 50 or 200)."""
     points: int = 1200
     """Of the static bridge (card)."""
     paths: int = 1600
     """Of the bridge by proportional fitting between Gaussians (ours)."""
-    grid: int = 40
+    copies: int = 4
+    """Paths of each of these points (ours): with one the answer scatters."""
+    grid: int = 100
     """Euler steps of an interval between two seen snapshots (card: 100 to 150)."""
     coarse: int = 16
     """The same for the vortex and the recordings (ours)."""
@@ -43,6 +45,10 @@ class SbIrrConfig:
     """Rounds of proportional fitting there (ours)."""
     iterations: int = 10
     """Outer iterations (card)."""
+    memory: int = 3
+    """Earlier iterations the law goes on from (ours; the paper: none)."""
+    closed: bool = True
+    """Whether the first law is that of the plain bridge in closed form (ours; the paper starts from zero drift)."""
     rounds: int = 10
     """Rounds of proportional fitting (card)."""
     regressor: str = "features"
@@ -61,7 +67,8 @@ class SbIrrConfig:
         grid, rounds = (self.coarse, self.coarse_rounds) if problem.coarse else (self.grid, self.rounds)
         step = min(b - a for a, b in itertools.pairwise(seen)) / grid
         inner = BridgeConfig(problem.sigma, step, rounds, regression=regression)
-        return RefineReference(self.iterations if iterations is None else iterations, inner)
+        rounds_out = self.iterations if iterations is None else iterations
+        return RefineReference(rounds_out, inner, memory=self.memory, closed=self.closed)
 
 
 @dataclass(frozen=True)

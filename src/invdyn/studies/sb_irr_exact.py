@@ -46,7 +46,7 @@ def static(seed: int, config: SbIrrConfig) -> Part:
         "static.sinkhorn": float((x.T @ plan.plan @ (y - MEAN) - c.detach()).abs().max()),
     }
     x, y = normal(config.paths, FIRST, 0 * MEAN, g), normal(config.paths, SECOND, MEAN, g)
-    inner = BridgeConfig(0.5, 1 / 20, config.rounds, regression=RegressionConfig(features=30))
+    inner = BridgeConfig(0.5, 1 / 50, config.rounds, config.copies, regression=RegressionConfig(features=30))
     found = bridge(x, y, (0.0, 1.0), inner, g)
     path = simulate(found.forward, x.repeat(6, 1), found.times, inner.sigma, g)
     start, end = path[0] - path[0].mean(0), path[-1] - path[-1].mean(0)

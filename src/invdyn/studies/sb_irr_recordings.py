@@ -1,7 +1,8 @@
-"""Populations from recordings: particles in a vortex of the Gulf of Mexico, cells, gaits."""
+"""Populations from recordings: particles in a vortex of the Gulf of Mexico, cells, gaits, a double pendulum."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invdyn.diffusion.bridges_families import vortex
-from invdyn.diffusion.bridges_fields import gradient_bumps, polynomial
+from invdyn.diffusion.bridges_fields import gradient_bumps, polynomial, second_order
 from invdyn.episodes import open_dataset
 from invdyn.studies.part import generators
 from invdyn.studies.sb_irr_config import Problem, SbIrrConfig
@@ -24,6 +25,7 @@ FOLDERS = {
     "walk": "mocap_deepmimic",
     "trot": "mocap_deepmimic",
     "cmu": "mocap_cmu_dm_control",
+    "pendulum": "double_pendulum_dfki",
 }
 """Which folder each needs."""
 
@@ -111,6 +113,36 @@ def _cmu(folder: Path, config: SbIrrConfig, g: torch.Generator) -> Problem:
     return Problem(_components(sets, 3), [float(k) for k in range(5)], polynomial(3, 1, 1.0))
 
 
+SWINGS = ("design_C.0__20220914__trajectory_00", "design_C.0__20220914__trajectory_03")
+SPAN = 0.36  # s, some 60 % of a swing
+
+
+def _pendulum(folder: Path, config: SbIrrConfig, g: torch.Generator) -> Problem:
+    """7 snapshots over 0.36 s since joint 1 passed its lowest point, from two runs of steady swinging; an affine law.
+
+    A particle is (q1, q2, v1, v2) of one passage, in units of its spread, and each passage is seen in one snapshot
+    alone. Passages the other way are mirrored: the arm hangs, and gravity does not know left from right.
+    """
+    count, states = 7, []
+    with np.load(folder / "runs.npz") as file:
+        for run, side in itertools.product(SWINGS, (1.0, -1.0)):
+            time, state = file[run][:, 0].astype(np.float64), side * file[run][:, 1:5].astype(np.float64)
+            before = np.flatnonzero((state[:-1, 0] < 0) & (state[1:, 0] >= 0))
+            share = state[before, 0] / (state[before, 0] - state[before + 1, 0])
+            starts = time[before] + share * (time[before + 1] - time[before])
+            starts = starts[
+                (starts > time[0] + 1.0) & (starts + SPAN < time[-1])
+            ]  # after the first second it is steady
+            at = starts[:, None] + np.linspace(0, SPAN, count)
+            states.append(np.stack([np.interp(at, time, column) for column in state.T], -1))
+    passages = torch.from_numpy(np.concatenate(states))
+    order = torch.randperm(len(passages), generator=g)
+    sets = [passages[order[k::count], k][: config.cells] for k in range(count)]
+    seen = torch.cat(sets[::2])
+    sets = [(x - seen.mean(0)) / seen.std(0) for x in sets]
+    return Problem(sets, [0.5 * k for k in range(count)], second_order(2, 1.0))
+
+
 READERS: Mapping[str, Callable[[Path, SbIrrConfig, torch.Generator], Problem]] = {
     "gulf": _gulf,
     "embryoid": _embryoid,
@@ -118,4 +150,5 @@ READERS: Mapping[str, Callable[[Path, SbIrrConfig, torch.Generator], Problem]] =
     "walk": _gait("humanoid3d_walk.txt"),
     "trot": _gait("dog3d_trot.txt"),
     "cmu": _cmu,
+    "pendulum": _pendulum,
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from invdyn.diffusion.bridges_drift import Drift, simulate
+from invdyn.diffusion.bridges_drift import Drift, no_drift, simulate
 from invdyn.diffusion.bridges_ipf import time_grid
 from invdyn.diffusion.bridges_refined import Refined, refine_reference
 from invdyn.studies.part import Part
@@ -28,25 +29,23 @@ def compare(name: str, problem: Problem, config: SbIrrConfig, seed: int) -> Part
     """
     seen, at = problem.snapshots[::2], problem.times[::2]
 
-    def refined(iterations: int | None = None, reference: Drift | None = None) -> Refined:
-        g = torch.Generator().manual_seed(seed)
-        settings = config.refine(problem, iterations)
-        if reference is None:
-            return refine_reference(seen, at, problem.family, settings, g)
-        return refine_reference(seen, at, problem.family, settings, g, reference)
+    def once(reference: Drift) -> Refined:
+        settings = replace(config.refine(problem), iterations=1, closed=False)
+        return refine_reference(seen, at, problem.family, settings, torch.Generator().manual_seed(seed), reference)
 
-    found = refined()
+    found = refine_reference(seen, at, problem.family, config.refine(problem), torch.Generator().manual_seed(seed))
+    plain = once(no_drift)
     g = torch.Generator().manual_seed(seed + 1)
     hidden = list(range(1, len(problem.times) - 1, 2))
     made: dict[str, list[Tensor]] = {
         "irr": [_at(found, problem.times[k]) for k in hidden],
-        "vanilla": [_at(found, problem.times[k], found.first) for k in hidden],
+        "vanilla": [_at(plain, problem.times[k]) for k in hidden],
         "sinkhorn": middle_of_bridges(problem, g),
         "transport": transport_line(problem),
         "flow": flow_matching(problem, config.net_steps, seed),
     }
     if problem.law is not None:
-        oracle = refined(1, problem.law)
+        oracle = once(problem.law)
         made["oracle"] = [_at(oracle, problem.times[k]) for k in hidden]
     if problem.fresh is not None:
         made["fresh"] = [problem.fresh[k] for k in hidden]
@@ -60,28 +59,29 @@ def compare(name: str, problem: Problem, config: SbIrrConfig, seed: int) -> Part
     for method in made:
         if method != "irr":
             metrics[f"{name}.over.{method}"] = metrics[f"{name}.emd.irr"] / metrics[f"{name}.emd.{method}"]
-    metrics |= {f"{name}.{key}": value for key, value in _law(found, problem).items()}
+    metrics |= {f"{name}.{key}": value for key, value in _law(found, plain, problem).items()}
     metrics |= {f"{name}.{key}": value for key, value in _replay(found, problem, g).items()}
     metrics[f"{name}.replay.over_held_out"] = metrics[f"{name}.replay.w2"][-1] / metrics[f"{name}.w2.irr"]
     curves = {
         "kl": list(found.kl),
         "snapshots": [x[:, :2].tolist() for x in problem.snapshots],
         "paths": found.paths[:, :: max(1, found.paths.shape[1] // 20), :2].transpose(0, 1).tolist(),
-        "plain": found.first[:, :: max(1, found.paths.shape[1] // 20), :2].transpose(0, 1).tolist(),
+        "plain": plain.paths[:, :: max(1, found.paths.shape[1] // 20), :2].transpose(0, 1).tolist(),
         "parameters": [f.parameters.tolist() for f in found.fitted] if len(problem.family.names) < 9 else [],
     }
     return Part(metrics, curves)
 
 
-def _at(refined: Refined, time: float, paths: Tensor | None = None) -> Tensor:
+def _at(refined: Refined, time: float) -> Tensor:
     """The population at the grid's nearest time (held-out times need not lie on the grid)."""
-    return (refined.paths if paths is None else paths)[int((refined.times - time).abs().argmin())]
+    return refined.paths[int((refined.times - time).abs().argmin())]
 
 
-def _law(found: Refined, problem: Problem) -> dict[str, Any]:
+def _law(found: Refined, plain: Refined, problem: Problem) -> dict[str, Any]:
     kl = list(found.kl)
     told: dict[str, Any] = {
         "kl": kl,
+        "given_up": found.given_up,
         "kl.rise": max((b / a - 1 for a, b in itertools.pairwise(kl)), default=0.0),
     }
     names, last = list(problem.family.names), found.fitted[-1]
@@ -89,7 +89,7 @@ def _law(found: Refined, problem: Problem) -> dict[str, Any]:
         told |= {"parameters": last.parameters.tolist(), "standard_errors": last.errors.tolist()}
     if problem.parameters is not None:
         scale = problem.parameters.abs()
-        errors = [((f.parameters - problem.parameters).abs() / scale) for f in (found.fitted[0], last)]
+        errors = [((f.parameters - problem.parameters).abs() / scale) for f in (plain.fitted[0], last)]
         told["error"] = float(errors[1].max())
         told["error.first"] = errors[0].tolist()
         told["error.last"] = errors[1].tolist()
