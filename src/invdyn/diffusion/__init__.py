@@ -28,7 +28,7 @@ A model is any callable `net(x[batch, ...], t[batch], condition)` of the shape o
 | bridges_drift.py | `simulate` an SDE; `fit_drift`: drifts from increments, random features or a process | SB-IRR |
 | bridges_ipf.py | `bridge` of two snapshots under any reference, by proportional fitting | Vargas et al. 2021 |
 | bridges_families.py | `DriftFamily`: laws fitted to increments; Lotka-Volterra, repressilator, vortex | SB-IRR |
-| bridges_fields.py | drifts without a named law: `polynomial`, `second_order`, `gradient_bumps`, `GradientNet` | SB-IRR |
+| bridges_fields.py | drifts without a named law: polynomial, second order, gradients of bumps or of a net | SB-IRR |
 | bridges_plain.py | the plain bridge in closed form, and the law it speaks for | Léonard 2014 |
 | bridges_mixing.py | `Mixing`: a fixed-point iteration that learns from its last steps | Anderson 1965 |
 | bridges_refined.py | `refine_reference`: many snapshots and the law that drives them, in turn | SB-IRR |
