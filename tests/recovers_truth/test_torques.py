@@ -19,7 +19,7 @@ from invdyn.episodes.formats.opensim_tables import Table, read_table
 from invdyn.forces.torques import Torques, TorqueSettings, recover_torques
 from invdyn.forces.torques_columns import Columns, Positions, match_positions, table_columns
 from invdyn.forces.torques_contacts import ContactPoint
-from invdyn.forces.torques_evaluation import Evaluation, force_slopes, forces_std
+from invdyn.forces.torques_evaluation import Evaluation, force_slopes, forces_std, passive_forces
 from invdyn.forces.torques_loads import table_loads, xml_loads
 from invdyn.forces.torques_root import Root, find_root
 from invdyn.forces.torques_smoothing import SmoothMotion, smooth_positions
@@ -90,6 +90,30 @@ def test_the_delta_method_agrees_with_monte_carlo(arm: BodyModel, hopper: BodyMo
     ratio = told / np.std(draws, axis=0)
     assert np.abs(np.median(ratio, axis=0) - 1).max() < 0.02
     assert np.abs(ratio - 1).max() < 0.1
+
+
+def test_the_delta_method_counts_springs_dampers_and_friction(arm: BodyModel) -> None:
+    """What they give is taken off the torque, and errs with the displacement and the velocity."""
+    time, q, _, _ = swing(1.5)
+    stiff = replace(
+        arm, coordinates=tuple(replace(c, damping=4.0, stiffness=30.0, friction=0.01) for c in arm.coordinates)
+    )
+    noisy = q + 1e-4 * np.random.default_rng(1).normal(size=q.shape)
+    motion = replace(smooth_positions(stiff, recorded(time, noisy)), correlation=None)
+    evaluation = Evaluation(stiff, Dynamics(stiff))
+    told = forces_std(evaluation, motion)
+    assert motion.covariance is not None
+    rng, draws = np.random.default_rng(2), []
+    roots = np.linalg.cholesky(motion.covariance + 1e-20 * np.eye(3))
+    for _ in range(2000):
+        moved = np.einsum("tkab,tkb->tka", roots, rng.normal(size=(*motion.v.shape, 3)))
+        drawn = replace(motion, q=motion.q + moved[..., 0], v=motion.v + moved[..., 1], a=motion.a + moved[..., 2])
+        draws.append(evaluation.forces(drawn.q, drawn.v, drawn.a) - passive_forces(stiff, drawn))
+    ratio = told / np.std(draws, axis=0)
+    assert np.abs(np.median(ratio, axis=0) - 1).max() < 0.02
+    assert np.abs(ratio - 1).max() < 0.1
+    bare = forces_std(Evaluation(arm, Dynamics(arm)), motion)
+    assert np.median(told[:, 1] / bare[:, 1]) > 1.3  # 1.5 at the elbow: it matters
 
 
 def test_numbers_smoothed_a_few_at_a_time_are_the_same(arm: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,9 @@ __all__ = ["Evaluation", "force_slopes", "forces_std", "passive_forces"]
 STEP = 1e-5
 """rad or m that positions are moved by for central differences; those of velocity and acceleration are exact."""
 
+SLIDES = 0.01
+"""rad/s or m/s about which dry friction changes its sign (our choice)."""
+
 BLOCK = 2048
 """Steps whose derivatives are held at a time: enough that calls cost little beside what they compute."""
 
@@ -70,28 +73,37 @@ def last(x: np.ndarray) -> Tensor:
 def passive_forces(model: BodyModel, motion: SmoothMotion) -> Float[np.ndarray, "time nv"]:
     """What springs, dampers and dry friction of the joints do, N m or N: -k (q - rest) - d v - f tanh(v / 0.01).
 
-    The tanh (per 0.01 rad/s or m/s, our choice) keeps noise about standstill from flipping the sign.
+    The tanh (per `SLIDES`) keeps noise about standstill from flipping the sign.
     """
     number = dict(zip(*reversed(plain_numbers(model))))
     found = np.zeros(motion.v.shape)
     for k, c in enumerate(model.coordinates):
-        found[:, k] -= c.damping * motion.v[:, k] + c.friction * np.tanh(motion.v[:, k] / 0.01)
+        found[:, k] -= c.damping * motion.v[:, k] + c.friction * np.tanh(motion.v[:, k] / SLIDES)
         if c.stiffness:
             found[:, k] -= c.stiffness * (motion.q[:, number[k]] - c.rest)
+    return found
+
+
+def passive_slopes(model: BodyModel, motion: SmoothMotion) -> Float[np.ndarray, "time nv 3"]:
+    """Of each of `passive_forces`, in its own displacement, velocity and acceleration."""
+    found = np.zeros((*motion.v.shape, 3))
+    for k, c in enumerate(model.coordinates):
+        found[:, k, 0] = -c.stiffness
+        found[:, k, 1] = -c.damping - c.friction / SLIDES / np.cosh(np.clip(motion.v[:, k] / SLIDES, -300, 300)) ** 2
     return found
 
 
 def forces_std(
     evaluation: Evaluation, motion: SmoothMotion, tell: Callable[[float], None] = lambda share: None
 ) -> Float[np.ndarray, "time nv"]:
-    """[T, nv] N m or N, standard deviation of the forces from the noise of the recorded positions, to first order.
+    """[T, nv] N m or N, standard deviation of the torques from the noise of the recorded positions, to first order.
 
     var(tau_i) = sum_kl r_kl h_ik . h_il, h_ik = L_k' g_ik, g_ik = d tau_i / d(displacement, velocity, acceleration) of
     number k, L_k L_k' the smoother's covariance of number k, and r_kl the noise's correlation between numbers: what the
     smoother leaves of two numbers' noise is as correlated as the noise itself where it treats them alike, which is our
-    approximation where it does not. Derivatives are differences of everything that depends on the motion: the dynamics,
-    loads that stand in the world, coupled coordinates. What the model itself is uncertain of, and the loads,
-    is not in it.
+    approximation where it does not. Derivatives are of everything that depends on the motion: the dynamics, loads that
+    stand in the world, coupled coordinates, and what the joints' own springs, dampers and friction give (of coupled
+    joints left out). What the model itself is uncertain of, and the loads, is not in it.
 
     Args:
         tell: called with the share that is done.
@@ -117,8 +129,11 @@ def _std(evaluation: Evaluation, motion: SmoothMotion) -> Float[np.ndarray, "tim
     noisy = np.flatnonzero(spread.any(axis=(0, 2, 3)))
     if not len(noisy):
         return np.zeros(motion.v.shape)
-    slopes = force_slopes(evaluation, motion, noisy.tolist())
-    pulls = [slope @ _roots(spread[:, k]) for k, slope in zip(noisy, slopes)]
+    passive = passive_slopes(evaluation.model, motion)
+    pulls = []
+    for k, slope in zip(noisy, force_slopes(evaluation, motion, noisy.tolist())):
+        slope[:, k] -= passive[:, k]
+        pulls.append(slope @ _roots(spread[:, k]))
     whole = np.stack(pulls)  # [noisy, T, nv, 3]
     mixed = whole
     if motion.correlation is not None:

@@ -20,7 +20,7 @@ from invdyn.forces.torques_columns import Positions, position_names
 __all__ = ["SmoothMotion", "Smoother", "follow_couplings", "smooth_positions"]
 
 AT_A_TIME, COLUMNS = 600_000, 10
-"""Recorded numbers smoothed at a time, and columns: long recordings take memory, and time that one likes to see pass."""
+"""Recorded numbers and columns smoothed at a time: long recordings take memory, and time that one likes to watch."""
 Smoother = Literal["rts", "butterworth", "spline", "savgol", "opensim", "none"]
 
 
