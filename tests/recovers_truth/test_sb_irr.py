@@ -74,17 +74,17 @@ def test_law_and_held_out_snapshots_are_found_where_transport_fails() -> None:
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_recordings_become_populations(name: str, shared_data: Path) -> None:
-    problem = recorded(name, shared_data, QUICK, 0)
+    problem = recorded(name, shared_data / FOLDERS[name], QUICK, 0)
     assert len(problem.snapshots) == len(problem.times)
     assert len(problem.times) % 2 == 1
     assert all(bool(torch.isfinite(x).all()) and len(x) == MANY.get(name, QUICK.cells) for x in problem.snapshots)
-    again, other = (recorded(name, shared_data, QUICK, seed) for seed in (0, 1))
+    again, other = (recorded(name, shared_data / FOLDERS[name], QUICK, seed) for seed in (0, 1))
     assert torch.equal(problem.snapshots[1], again.snapshots[1])
     assert not torch.equal(problem.snapshots[1], other.snapshots[1])
 
 
 def test_a_gait_closes(shared_data: Path) -> None:
-    problem = recorded("walk", shared_data, QUICK, 0)
+    problem = recorded("walk", shared_data / FOLDERS["walk"], QUICK, 0)
 
     def centre(x: Tensor) -> Tensor:
         return x.mean(0)
@@ -94,7 +94,7 @@ def test_a_gait_closes(shared_data: Path) -> None:
 
 
 def test_a_double_pendulum_swings_the_way_its_rates_say(shared_data: Path) -> None:
-    problem = recorded("pendulum", shared_data, QUICK, 0)
+    problem = recorded("pendulum", shared_data / FOLDERS["pendulum"], QUICK, 0)
     places = torch.stack([x.mean(0) for x in problem.snapshots])
     rise = (places[2:, :2] - places[:-2, :2]).flatten()
     assert float(torch.corrcoef(torch.stack([rise, places[1:-1, 2:].flatten()]))[0, 1]) > 0.9
@@ -103,5 +103,5 @@ def test_a_double_pendulum_swings_the_way_its_rates_say(shared_data: Path) -> No
 
 
 def test_law_of_the_sea_beats_straight_lines(shared_data: Path) -> None:
-    found = compare("gulf", recorded("gulf", shared_data, QUICK, 0), QUICK, 0).metrics
+    found = compare("gulf", recorded("gulf", shared_data / FOLDERS["gulf"], QUICK, 0), QUICK, 0).metrics
     assert found["gulf.over.transport"] < 0.8

@@ -53,8 +53,9 @@ class RtiDp(Study[RtiDpConfig]):
             **{name: partial(task_part, name) for name in TASKS | MORE},
         }
         names = [name for name in config.parts if name != DOOR]
-        if DOOR in config.parts and context.data is not None and (context.data / DOOR).is_dir():
-            experiments[DOOR] = partial(on_door, context.data / DOOR)
+        folder = context.recordings(DOOR) if DOOR in config.parts else None
+        if folder is not None:
+            experiments[DOOR] = partial(on_door, folder)
             names.append(DOOR)
         outcomes = run_parts(experiments, names, replace(config, device=context.device), seeds, context)
         tasks = [name for name in config.parts if name in TASKS | MORE]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invdyn.studies import sb_irr_exact as exact
@@ -51,15 +52,11 @@ class SbIrr(Study[SbIrrConfig]):
             experiments[name] = partial(_simulated, name)
         names = list(config.parts)
         for name in config.recordings:
-            if context.data is not None and (context.data / FOLDERS[name]).is_dir():
-                experiments[name] = partial(self._recorded, name, context)
+            folder = context.recordings(FOLDERS[name])
+            if folder is not None:
+                experiments[name] = partial(_recorded, name, folder)
                 names.append(name)
         return run_parts(experiments, names, config, seeds, context)
-
-    @staticmethod
-    def _recorded(name: str, context: Context, seed: int, config: SbIrrConfig) -> Part:
-        assert context.data is not None
-        return compare(name, recorded(name, context.data, config, seed), config, seed)
 
     def figure(self, config: SbIrrConfig, outcomes: Mapping[int, Outcome]) -> Figure:
         """Paths, held-out distances, parameters and KL by iteration."""
@@ -69,6 +66,10 @@ class SbIrr(Study[SbIrrConfig]):
 def _simulated(name: str, seed: int, config: SbIrrConfig) -> Part:
     g, _ = generators(seed, name)
     return compare(name, simulated(name, config.particles, g), config, seed)
+
+
+def _recorded(name: str, folder: Path, seed: int, config: SbIrrConfig) -> Part:
+    return compare(name, recorded(name, folder, config, seed), config, seed)
 
 
 STUDY = SbIrr()

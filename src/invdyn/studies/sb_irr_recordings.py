@@ -30,10 +30,10 @@ FOLDERS = {
 """Which folder each needs."""
 
 
-def recorded(name: str, data: Path, config: SbIrrConfig, seed: int) -> Problem:
-    """A population of recordings; the seed draws which particles are taken."""
+def recorded(name: str, folder: Path, config: SbIrrConfig, seed: int) -> Problem:
+    """A population of recordings in a folder as `FOLDERS` names it; the seed draws which particles are taken."""
     g, _ = generators(seed, name)
-    return READERS[name](data / FOLDERS[name], config, g)
+    return READERS[name](folder, config, g)
 
 
 def _taken(sets: list[Tensor], most: int, g: torch.Generator) -> list[Tensor]:

@@ -55,6 +55,11 @@ class Context:
     peak_memory_mb: float = 0.0
     """Largest resident memory while computing parts, likewise."""
 
+    def recordings(self, name: str) -> Path | None:
+        """A folder of the user's data, where it is there."""
+        path = None if self.data is None else self.data / name
+        return path if path is not None and path.is_dir() else None
+
     def once(self, key: str, compute: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """The result of `compute()`, or what an earlier run of the same code and config left under `key`.
 
