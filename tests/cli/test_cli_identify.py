@@ -250,3 +250,21 @@ def test_remedies_are_named_as_options(invdyn: Run, arm: Path, tmp_path: Path) -
     rows = "\n".join(f"{t / 100}\t{t % 7}\t{t % 5}" for t in range(100))
     file.write_text(f"run\nversion=1\nnRows=100\nnColumns=3\nendheader\ntime\tshoulder\telbow\n{rows}\n")
     invdyn("identify", arm, file).refused("Pass --units deg or --units rad to settle it.")
+
+
+MESHED = """<mujoco><asset><mesh name="shell" file="gone.stl"/></asset><worldbody>
+  <body name="upper"><joint name="shoulder" axis="0 1 0"/><geom type="mesh" mesh="shell"/>
+    <inertial pos="0 0 -0.25" mass="2" diaginertia="0.03 0.03 0.0075"/>
+    <body name="lower" pos="0 0 -0.5"><joint name="elbow" axis="0 1 0"/><geom type="mesh" mesh="shell"/>
+      <inertial pos="0 0 -0.2" mass="1" diaginertia="0.01 0.01 0.0025"/></body></body>
+</worldbody></mujoco>"""
+
+
+def test_a_model_whose_meshes_are_not_at_hand(invdyn: Run, run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mujoco", reason="needs the extra 'worlds'")
+    model, out = tmp_path / "arm.xml", tmp_path / "found.xml"
+    model.write_text(MESHED)
+    invdyn("identify", model, run, "--out", out).refused("pass --no-geometry to leave geometry out")
+    told = invdyn("identify", model, run, "--no-geometry", "--out", out, *QUICK, "--json").value
+    assert all(told["consistent"].values())
+    check_bodies(out)

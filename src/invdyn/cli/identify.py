@@ -38,6 +38,10 @@ class Identify:
     """Bodies: URDF, MJCF or OpenSim (.osim). Lengths and axes are taken from it; masses are found."""
     motion: tyro.conf.Positional[tuple[Path, ...]]
     """Recordings of positions and torques (.csv, .npz, .parquet, .mot, .sto, our Datasets)."""
+    no_geometry: Flag = False
+    """Of an MJCF model, leave meshes and shapes out (where their files are not at hand; masses must be stated)."""
+    ignore: tuple[str, ...] = ()
+    """Kinds of elements of an MJCF model to leave out though they act on motion: `equality`, `tendon`, ..."""
     out: tuple[Path, ...] = ()
     """What to create: the identified model (`.urdf`, `.xml` for MJCF), all parameters with covariance (`.json`)."""
     method: Literal["feasible", "log-cholesky", "wls", "ols"] = "feasible"
@@ -103,7 +107,8 @@ class Identify:
             new_path(self.report, "--report", overwrite=self.overwrite)
         if not self.motion:
             raise ConfigError("no recording was given. Pass its path after the model's.")
-        model = load_model(self.model)
+        with as_options():
+            model = load_model(self.model, ignore=self.ignore, geometry=not self.no_geometry)
         check_joints(model)
         torques = pairs("--torques", self.torques, "elbow=motor_2")
         asked = Asked(self.reading, self.torque_file, self.torque_units, torques, self.torque_signal)

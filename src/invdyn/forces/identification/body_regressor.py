@@ -41,7 +41,7 @@ def check_joints(model: BodyModel) -> None:
         if body.joint.kind in ("free", "spherical"):
             raise ConfigError(
                 f"identification: joint {body.joint.name!r} of model {model.name!r} is {body.joint.kind}; expected "
-                "joints with one torque each. Pass a model that stands on the ground (--root fixed)."
+                "joints with one torque each. Pass a model that stands on the ground, without loose bodies."
             )
     if model.couplings:
         raise ConfigError(
