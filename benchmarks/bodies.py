@@ -3,9 +3,9 @@
 A 7-joint arm (xArm7) and a 38-dof humanoid on a free base (Talos), both read from URDF by each library (MuJoCo: from
 the MJCF we write). All times are of whole calls: positions, velocities and accelerations in, results out, sines,
 cosines and turning of layouts included. `first` is memory sample by sample, which is what Pinocchio's parallel calls
-take; `last` is number by number, what our kernels prefer. Equal threads on both sides; ours and the peer take turns, and
-the fastest call of each counts. Where Pinocchio has no parallel call, its peer is a loop over its Python binding (some 1 us
-a call of it).
+take; `last` is number by number, what our kernels prefer. Equal threads on both sides; ours and the peer take turns,
+and the fastest call of each counts. Where Pinocchio has no parallel call, its peer is a loop over its Python binding
+(some 1 us a call of it).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from invdyn.bodies.urdf import read_urdf
 from invdyn.kernels.compiled import CompiledProgram
 from invdyn.kernels.function import Function
 from invdyn.kernels.packing import Packed
+from invdyn.kernels.program import Program
 
 __all__ = ["run"]
 
@@ -38,8 +39,24 @@ ROBOTS = {
 }
 Call = Callable[[], Any]
 TURN = 0.05
-"""Seconds of one side before the other's turn: OpenMP's threads spin for milliseconds after a parallel call, on the core
-that the other side's second thread would take."""
+"""Seconds of one side before the other's turn: OpenMP's threads spin for milliseconds after a parallel call, on the
+core that the other side's second thread would take."""
+
+GRADIENT, MATRICES = "gradient (weights times derivatives)", "derivatives (matrices)"
+ALGORITHMS: dict[str, Callable[[Dynamics, BodyModel], Function]] = {
+    "rnea": lambda d, m: d.function("rnea"),
+    "aba": lambda d, m: d.function("aba"),
+    "crba": lambda d, m: d.function("crba"),
+    "jacobian": lambda d, m: d.function("jacobian", m.bodies[-1].name),
+    "regressor": lambda d, m: d.function("regressor"),
+    GRADIENT: lambda d, m: d.function("rnea").vjp,
+    MATRICES: lambda d, m: d.function("derivatives"),
+}
+
+
+def packed(function: Function) -> Program:
+    """Each number of the results once, structural zeros left out."""
+    return Packed.of(function.program).program
 
 
 def alternating(ours: Call, peer: Call, seconds: float) -> tuple[float, float]:
@@ -123,42 +140,35 @@ def rows_of_others(robot: Robot, n: int, seconds: float) -> list[dict[str, Any]]
 
     weights = torch.ones(m.nv, n, dtype=torch.float64)
     rates = "pin.computeRNEADerivatives"
-    cases: dict[str, tuple[Function, list[torch.Tensor], Callable[..., Any], str]] = {
-        "crba": (dynamics.function("crba"), given[:1], lambda q, v, a: pin.crba(m, d, q), "pin.crba"),
+    peers: dict[str, tuple[list[torch.Tensor], Callable[..., Any], str]] = {
+        "crba": (given[:1], lambda q, v, a: pin.crba(m, d, q), "pin.crba"),
         "jacobian": (
-            dynamics.function("jacobian", robot.model.bodies[-1].name),
             given[:1],
             lambda q, v, a: pin.computeJointJacobian(m, d, q, m.njoints - 1),
             "pin.computeJointJacobian",
         ),
         "regressor": (
-            dynamics.function("regressor"),
             given,
             lambda q, v, a: pin.computeJointTorqueRegressor(m, d, q, v, a),
             "pin.computeJointTorqueRegressor",
         ),
-        "gradient (weights times derivatives)": (
-            dynamics.function("rnea").vjp,
+        GRADIENT: (
             [*given, weights],
             lambda q, v, a: pin.computeRNEADerivatives(m, d, q, v, a),
             f"{rates}, the product left out",
         ),
-        "derivatives (matrices)": (
-            dynamics.function("derivatives"),
-            given,
-            lambda q, v, a: pin.computeRNEADerivatives(m, d, q, v, a),
-            rates,
-        ),
+        MATRICES: (given, lambda q, v, a: pin.computeRNEADerivatives(m, d, q, v, a), rates),
     }
     few = min(n, 512)  # the binding takes the same time for each sample
     samples = [tuple(np.ascontiguousarray(c[:, i]) for c in x) for i in range(few)]
-    for (name, (function, inputs, theirs, what)), size in product(cases.items(), sorted({min(n, 128), n})):
-        packed = Packed.of(function.program).program
-        numbers, all_numbers = packed.outputs[0].size, sum(b.size for b in function.program.outputs)
+    for (name, (inputs, theirs, what)), size in product(peers.items(), sorted({min(n, 128), n})):
+        function = ALGORITHMS[name](dynamics, robot.model)
+        program = packed(function)
+        numbers, all_numbers = program.outputs[0].size, sum(b.size for b in function.program.outputs)
         fit = max(64, min(size, 400_000_000 // (8 * numbers)))  # results of half a gigabyte at most
         part = [g[:, :fit].contiguous() for g in inputs]
         result = [torch.empty(numbers, fit, dtype=torch.float64)]
-        call = partial(CompiledProgram(packed), part, threads=1, out=result)
+        call = partial(CompiledProgram(program), part, threads=1, out=result)
         mine, peer = alternating(call, partial(_loop, theirs, samples), seconds)
         label = f"{name} {robot.name} float64 batch {fit} last x1"
         note = f"loop of {what}; {numbers} of {all_numbers} numbers are not structural zeros or copies"
@@ -217,14 +227,14 @@ def rows_of_compiling(robot: Robot) -> list[dict[str, Any]]:
     before = os.environ.get("INVDYN_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["INVDYN_CACHE"] = folder
-        for algorithm in ("rnea", "crba", "aba"):
+        for algorithm, make in ALGORITHMS.items():
             spent = []
             for _ in range(2):
                 start = time.perf_counter()
-                function = Dynamics(robot.model, "compiled").function(algorithm)
-                function.native.function(torch.float64)
+                program = packed(make(Dynamics(robot.model, "compiled"), robot.model))
+                CompiledProgram(program).function(torch.float64)
                 spent.append(time.perf_counter() - start)
-            operations = function.program.operations
+            operations = program.operations
             rows.append({
                 "name": f"compile {algorithm} {robot.name}", "ours": round(spent[0], 3), "peer": round(spent[1], 3),
                 "unit": "s cold | s warm", "ratio": None, "note": f"{operations} operations; tracing included",
