@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
+POINTS = 120
+"""Of a drawn path: more than a picture shows, and files stay small."""
 METHODS = {
     "irr": ("SB-IRR", BLUE),
     "vanilla": ("vanilla bridge", ORANGE),
@@ -58,7 +60,7 @@ def _paths(axis: Axes, outcome: Outcome, name: str) -> None:
     curve = outcome.curves[name]
     for kind, colour in (("plain", ORANGE), ("paths", BLUE)):
         for k, path in enumerate(curve[kind]):
-            x = np.array(path)
+            x = np.array(path)[:: max(1, len(path) // POINTS)]
             axis.plot(
                 x[:, 0],
                 x[:, 1],
