@@ -5,9 +5,9 @@ variance r. In units of a step h and of the noise, everything but the data depen
 posterior mean is the smoothing spline of degree 2m-1 (Wahba, JRSS B 40, 1978): one engine serves both methods.
 
 Covariances do not depend on the data: `g` rates are carried side by side, each for `c` columns, so that a grid of
-rates costs little more than one. Where the clock is regular and no value is missing the covariance settles; from there
-the gains stand still, and the means are linear recursions, run in blocks (`recursion`) rather than step by step. Where
-it cannot settle, covariances are run in blocks too (`smooth_blocks`).
+rates costs little more than one. Where the clock is regular and next to no value is missing the covariance settles;
+from there gains stand still, and means are a few large products (`smooth_settled`). Where it cannot settle, covariances
+and means are run in blocks side by side (`smooth_blocks`).
 
 Numerics: covariance form throughout (Joseph form); the first m measurements, for which no prior exists, are
 taken together (generalised least squares), so that no large number stands for "unknown".
