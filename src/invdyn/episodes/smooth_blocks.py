@@ -141,8 +141,8 @@ def _stage(
     """Moves in blocks of their own, from a mean and a covariance to those at the end.
 
     Returns:
-        Mean and covariance at the end of the last block, innovations [length, c, count, g], their variance [length,
-        count, g] and, where kept, means and covariances before and after each measurement [length, m, c or m, count, g].
+        Mean and covariance at the end of the last block; innovations [length, c, count, g], their variance [length,
+        count, g]; where kept, means and covariances before and after each measurement [length, m, c or m, count, g].
     """
     order, columns = mean.shape[:2]
     count = blocks.steps.shape[1]
