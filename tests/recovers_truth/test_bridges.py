@@ -238,6 +238,21 @@ def test_zero_drift_family_is_the_plain_bridge_exactly(rotation: tuple[list[Tens
     assert torch.equal(few.paths, many.paths)
 
 
+def test_single_precision_finds_the_same_law(rotation: tuple[list[Tensor], list[float], Tensor]) -> None:
+    """Particles in float32 are bridged in float32; laws stay float64 and are told from it to a few digits."""
+    snapshots, times, _ = rotation
+    inner = BridgeConfig(sigma=0.2, step=0.2, rounds=2, regression=QUICK)
+    config = RefineReference(3, inner, memory=2, closed=True)
+    both = [
+        refine_reference([x.to(kind) for x in snapshots[::2]], times[::2], vortex(), config, generator(8))
+        for kind in (torch.float64, torch.float32)
+    ]
+    assert both[1].paths.dtype == torch.float32
+    assert both[1].fitted[-1].parameters.dtype == torch.float64
+    # Noise is drawn in the particles' own precision, so the two runs see different draws.
+    assert torch.allclose(both[1].fitted[-1].parameters, both[0].fitted[-1].parameters, atol=0.15)
+
+
 def test_mixing_ends_a_linear_iteration_that_crawls() -> None:
     """theta -> A theta + b with rates .95, .7, .3 in p = 3 dimensions stands still after about p + 1 mixed turns."""
     turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=generator(1))).Q

@@ -8,10 +8,11 @@ al., AISTATS 2023; Janati et al., NeurIPS 2020).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from invdyn.errors import ConfigError
@@ -19,14 +20,14 @@ from invdyn.errors import ConfigError
 __all__ = ["Coupling", "gaussian_coupling", "sinkhorn"]
 
 
-def _root(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
+def _root(matrix: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
 
 
 def gaussian_coupling(
-    first: Float64[Tensor, "d d"], second: Float64[Tensor, "d d"], variance: float
-) -> Float64[Tensor, "d d"]:
+    first: Float[Tensor, "d d"], second: Float[Tensor, "d d"], variance: float
+) -> Float[Tensor, "d d"]:
     """Cross-covariance E[(x - m0)(y - m1)'] of the bridge between N(m0, first) and N(m1, second).
 
     Args:
@@ -34,8 +35,8 @@ def gaussian_coupling(
         variance: s^2 = sigma^2 T of the Brownian reference.
     """
     root = _root(first)
-    inner = 4 * root @ second @ root + variance**2 * torch.eye(len(first), dtype=torch.float64)
-    return (root @ _root(inner) @ torch.linalg.inv(root) - variance * torch.eye(len(first), dtype=torch.float64)) / 2
+    inner = 4 * root @ second @ root + variance**2 * torch.eye(len(first)).to(first)
+    return (root @ _root(inner) @ torch.linalg.inv(root) - variance * torch.eye(len(first)).to(first)) / 2
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,14 @@ class Coupling:
         rounds: Sinkhorn rounds used.
     """
 
-    plan: Float64[Tensor, "n m"]
+    plan: Float[Tensor, "n m"]
     gap: float
     rounds: int
 
 
 def sinkhorn(
-    x: Float64[Tensor, "n d"],
-    y: Float64[Tensor, "m d"],
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "m d"],
     variance: float,
     *,
     tolerance: float = 1e-9,
@@ -74,9 +75,8 @@ def sinkhorn(
     """
     if not variance > 0:
         raise ConfigError(f"sinkhorn: variance {variance}; the reference needs noise, above 0.")
-    kernel = -(x[:, None] - y[None]).square().sum(-1) / (2 * variance)
-    left = torch.full((len(x),), -float(torch.log(torch.tensor(float(len(x))))), dtype=torch.float64)
-    right = torch.full((len(y),), -float(torch.log(torch.tensor(float(len(y))))), dtype=torch.float64)
+    kernel = -(x.double()[:, None] - y.double()[None]).square().sum(-1) / (2 * variance)
+    left, right = kernel.new_full((len(x),), -math.log(len(x))), kernel.new_full((len(y),), -math.log(len(y)))
     f, g = torch.zeros_like(left), torch.zeros_like(right)
     used, gap = 0, float("inf")
     while used < rounds and not gap < tolerance:
@@ -85,4 +85,4 @@ def sinkhorn(
         row = torch.logsumexp(kernel + g[None], 1)
         gap = float(((f + row - left).exp() - 1).abs().max())
         f = left - row
-    return Coupling((kernel + f[:, None] + g[None]).exp(), gap, used)
+    return Coupling((kernel + f[:, None] + g[None]).exp().to(x.dtype), gap, used)

@@ -15,34 +15,35 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from invdyn.errors import ConfigError, unknown_name
+from invdyn.nn.gaussians import standard_normal
 
 __all__ = ["Drift", "RegressionConfig", "fit_drift", "no_drift", "simulate"]
 
-Drift = Callable[[Float64[Tensor, "n d"], float], Float64[Tensor, "n d"]]
+Drift = Callable[[Float[Tensor, "n d"], float], Float[Tensor, "n d"]]
 """b(x, t); x all at one time t."""
 
 
-def no_drift(x: Float64[Tensor, "n d"], t: float) -> Float64[Tensor, "n d"]:
+def no_drift(x: Float[Tensor, "n d"], t: float) -> Float[Tensor, "n d"]:
     """Brownian motion."""
     return torch.zeros_like(x)
 
 
 def simulate(
     drift: Drift,
-    start: Float64[Tensor, "n d"],
-    times: Float64[Tensor, " time"],
+    start: Float[Tensor, "n d"],
+    times: Float[Tensor, " time"],
     sigma: float,
     generator: torch.Generator,
-) -> Float64[Tensor, "time n d"]:
+) -> Float[Tensor, "time n d"]:
     """Euler-Maruyama along the given times; they may fall, then drift is that of the reversed process per |dt|."""
     path = [start]
     for before, after in zip(times[:-1].tolist(), times[1:].tolist()):
         step = abs(after - before)
-        noise = torch.randn(start.shape, dtype=torch.float64, generator=generator)
+        noise = standard_normal(start, generator)
         path.append(path[-1] + step * drift(path[-1], before) + sigma * math.sqrt(step) * noise)
     return torch.stack(path)
 
@@ -73,8 +74,8 @@ class RegressionConfig:
 
 
 def fit_drift(
-    times: Float64[Tensor, " time"],
-    path: Float64[Tensor, "time n d"],
+    times: Float[Tensor, " time"],
+    path: Float[Tensor, "time n d"],
     sigma: float,
     config: RegressionConfig,
     generator: torch.Generator,
@@ -93,48 +94,49 @@ def fit_drift(
         held: outside of what was seen at a time the mean too stays what it is at the edge. Reversed contraction is
             expansion: without this, a path that leaves the others runs away.
     """
-    gaps = (times[1:] - times[:-1]).abs()
+    gaps = (times[1:] - times[:-1]).abs().to(path)
     x = path[:-1].reshape(-1, path.shape[-1])
-    t = times[:-1].repeat_interleave(path.shape[1])
+    t = times[:-1].repeat_interleave(path.shape[1]).to(path)
     known = torch.cat([mean(p, float(s)) for p, s in zip(path[:-1], times[:-1])])
     rise = ((path[1:] - path[:-1]) / gaps[:, None, None]).reshape(x.shape) - known
     centre, middle = x.mean(0), float(t.mean())
     low, high = path[:-1].amin(1), path[:-1].amax(1)  # outside of what was seen the answer stays what it is at the edge
     rows = {time: k for k, time in enumerate(times[:-1].tolist())}
-    scale = torch.tensor([1 / config.length] * x.shape[1] + [1 / config.length_time], dtype=torch.float64)
+    scale = x.new_tensor([1 / config.length] * x.shape[1] + [1 / config.length_time])
 
-    def place(x: Float64[Tensor, "n d"], t: Float64[Tensor, " n"]) -> Float64[Tensor, "n z"]:
+    def place(x: Float[Tensor, "n d"], t: Float[Tensor, " n"]) -> Float[Tensor, "n z"]:
         return torch.cat([x - centre, (t - middle)[:, None]], 1) * scale
 
     z = place(x, t)
     answer = (_features if config.regressor == "features" else _process)(z, rise, sigma**2, config, generator)
 
-    def drift(x: Float64[Tensor, "n d"], t: float) -> Float64[Tensor, "n d"]:
+    def drift(x: Float[Tensor, "n d"], t: float) -> Float[Tensor, "n d"]:
         row = rows[t] if t in rows else int((times[:-1] - t).abs().argmin())
         inside = x.clamp(low[row], high[row])
-        return mean(inside if held else x, t) + answer(place(inside, torch.full((len(x),), t, dtype=torch.float64)))
+        return mean(inside if held else x, t) + answer(place(inside, x.new_full((len(x),), t)))
 
     return drift
 
 
-Answer = Callable[[Float64[Tensor, "n z"]], Float64[Tensor, "n d"]]
+Answer = Callable[[Float[Tensor, "n z"]], Float[Tensor, "n d"]]
 
 
 def _features(z: Tensor, rise: Tensor, ridge: float, config: RegressionConfig, generator: torch.Generator) -> Answer:
     dimension, count = z.shape[1], config.features
     normal = torch.randn(dimension, count, dtype=torch.float64, generator=generator)
     radius = torch.randn(count, dtype=torch.float64, generator=generator).abs()
-    frequency = normal / radius  # multivariate Cauchy: the spectrum of exp(-|z|)
-    phase = 2 * math.pi * torch.rand(count, dtype=torch.float64, generator=generator)
+    frequency = (normal / radius).to(z)  # multivariate Cauchy: the spectrum of exp(-|z|)
+    phase = (2 * math.pi * torch.rand(count, dtype=torch.float64, generator=generator)).to(z)
     root = math.sqrt(config.affine)
 
     def columns(z: Tensor) -> Tensor:
         waves = torch.cos(z @ frequency + phase) * math.sqrt(2 / count)
-        return torch.cat([waves, root * torch.ones(len(z), 1, dtype=torch.float64), root * z], 1) if root else waves
+        return torch.cat([waves, z.new_full((len(z), 1), root), root * z], 1) if root else waves
 
     phi = columns(z)
-    gram = phi.T @ phi + ridge * torch.eye(phi.shape[1], dtype=torch.float64)
-    weights = torch.linalg.solve(gram, phi.T @ rise)
+    gram = (phi.T @ phi).double()
+    gram.diagonal().add_(ridge)
+    weights = torch.linalg.solve(gram, (phi.T @ rise).double()).to(z)
     return lambda z: columns(z) @ weights
 
 
@@ -142,5 +144,7 @@ def _process(z: Tensor, rise: Tensor, ridge: float, config: RegressionConfig, ge
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         return torch.exp(-torch.cdist(a, b)) + config.affine * (1 + a @ b.T)
 
-    weights = torch.linalg.solve(kernel(z, z) + ridge * torch.eye(len(z), dtype=torch.float64), rise)
+    gram = kernel(z, z).double()
+    gram.diagonal().add_(ridge)
+    weights = torch.linalg.solve(gram, rise.double()).to(z)
     return lambda query: kernel(query, z) @ weights

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from invdyn.diffusion.bridges_drift import Drift
@@ -32,8 +32,8 @@ __all__ = [
 ROWS = 4096
 FAR = 6.0  # how far one fit may move a logarithm: a factor of 400
 
-Points = Float64[Tensor, "n d"]
-Parameters = Float64[Tensor, " p"]
+Points = Float[Tensor, "n d"]
+Parameters = Float[Tensor, " p"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Fitted:
     """A member of a family.
 
     Args:
-        parameters: theta.
+        parameters: theta, float64 on the CPU; laws follow the type and device of their points.
         errors: standard errors, as if the paths were independent data; NaN where not computed.
     """
 
@@ -59,7 +59,7 @@ class DriftFamily(ABC):
         """b_theta(x)."""
 
     @abstractmethod
-    def fit(self, x: Points, rise: Points, weight: Float64[Tensor, " n"], start: Parameters | None) -> Fitted:
+    def fit(self, x: Points, rise: Points, weight: Float[Tensor, " n"], start: Parameters | None) -> Fitted:
         """Most likely parameters; `weight` = dt / sigma^2 of each increment, `start` the previous answer."""
 
     def drift(self, parameters: Parameters) -> Drift:
@@ -75,7 +75,7 @@ class DriftFamily(ABC):
         return free
 
     def fit_adam(
-        self, x: Points, rise: Points, weight: Float64[Tensor, " n"], start: Parameters, steps: int, rate: float
+        self, x: Points, rise: Points, weight: Float[Tensor, " n"], start: Parameters, steps: int, rate: float
     ) -> Fitted:
         """Full-batch Adam from `start` (the paper's way: 20 steps per outer iteration, rate 0.05)."""
         theta = start.clone().requires_grad_()
@@ -96,7 +96,7 @@ class NoDrift(DriftFamily):
     def evaluate(self, parameters: Parameters, x: Points) -> Points:
         return torch.zeros_like(x)
 
-    def fit(self, x: Points, rise: Points, weight: Float64[Tensor, " n"], start: Parameters | None) -> Fitted:
+    def fit(self, x: Points, rise: Points, weight: Float[Tensor, " n"], start: Parameters | None) -> Fitted:
         nothing = torch.zeros(0, dtype=torch.float64)
         return Fitted(nothing, nothing)
 
@@ -111,21 +111,21 @@ class LinearFamily(DriftFamily):
     """
 
     def __init__(
-        self, names: Sequence[str], terms: Callable[[Points], Float64[Tensor, "n d p"]], ridge: float = 0.0
+        self, names: Sequence[str], terms: Callable[[Points], Float[Tensor, "n d p"]], ridge: float = 0.0
     ) -> None:
         self.names, self.terms, self.ridge = tuple(names), terms, ridge
 
     def evaluate(self, parameters: Parameters, x: Points) -> Points:
-        return self.terms(x) @ parameters
+        return self.terms(x) @ parameters.to(x)
 
-    def fit(self, x: Points, rise: Points, weight: Float64[Tensor, " n"], start: Parameters | None) -> Fitted:
+    def fit(self, x: Points, rise: Points, weight: Float[Tensor, " n"], start: Parameters | None) -> Fitted:
         gram = self.ridge * torch.eye(len(self.names), dtype=torch.float64)
         moment = torch.zeros(len(self.names), dtype=torch.float64)
         for part in torch.arange(len(x)).split(ROWS):  # Phi of all rows at once may not fit into memory
             root = weight[part].sqrt()[:, None]
             phi = (root[:, :, None] * self.terms(x[part])).flatten(0, 1)
-            gram += phi.T @ phi
-            moment += phi.T @ (root * rise[part]).flatten()
+            gram += (phi.T @ phi).cpu()
+            moment += (phi.T @ (root * rise[part]).flatten()).cpu()
         inverse = torch.linalg.inv(gram)
         return Fitted(inverse @ moment, inverse.diagonal().sqrt())
 
@@ -160,9 +160,9 @@ class SmoothFamily(DriftFamily):
         return torch.where(self.positive, free.clamp_max(50).exp(), free)
 
     def evaluate(self, parameters: Parameters, x: Points) -> Points:
-        return self.function(parameters, x)
+        return self.function(parameters.to(x), x)
 
-    def fit(self, x: Points, rise: Points, weight: Float64[Tensor, " n"], start: Parameters | None) -> Fitted:
+    def fit(self, x: Points, rise: Points, weight: Float[Tensor, " n"], start: Parameters | None) -> Fitted:
         from scipy.optimize import least_squares
 
         keep = torch.linspace(0, len(x) - 1, min(self.rows, len(x))).long()
@@ -170,7 +170,7 @@ class SmoothFamily(DriftFamily):
 
         def residual(free: np.ndarray) -> np.ndarray:
             theta = self.bounded(torch.from_numpy(free))
-            return np.asarray((root * (rise - self.function(theta, x))).flatten().numpy())
+            return np.asarray((root * (rise - self.evaluate(theta, x))).flatten().double().cpu().numpy())
 
         first = self.free(self.guess if start is None else start).numpy()
         done = least_squares(residual, first, method="trf", bounds=(first - FAR, first + FAR))
@@ -182,7 +182,7 @@ class SmoothFamily(DriftFamily):
 def lotka_volterra() -> LinearFamily:
     """x' = a x - b x y, y' = d x y - g y; parameters a, b, g, d."""
 
-    def terms(x: Points) -> Float64[Tensor, "n d p"]:
+    def terms(x: Points) -> Float[Tensor, "n d p"]:
         prey, hunter = x[:, 0], x[:, 1]
         nothing, both = torch.zeros_like(prey), prey * hunter
         rows = [torch.stack([prey, -both, nothing, nothing], 1), torch.stack([nothing, nothing, -hunter, both], 1)]
@@ -207,7 +207,7 @@ def vortex() -> LinearFamily:
     x' = p y + q, y' = u x + v: speed and stretch are s = sqrt(-p u), r = sqrt(-p / u), the centre (-v/u, -q/p).
     """
 
-    def terms(x: Points) -> Float64[Tensor, "n d p"]:
+    def terms(x: Points) -> Float[Tensor, "n d p"]:
         one, nothing = torch.ones_like(x[:, 0]), torch.zeros_like(x[:, 0])
         return torch.stack(
             [torch.stack([x[:, 1], one, nothing, nothing], 1), torch.stack([nothing, nothing, x[:, 0], one], 1)], 1

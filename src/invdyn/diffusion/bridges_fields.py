@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from invdyn.diffusion.bridges_families import DriftFamily, Fitted, LinearFamily, Parameters, Points, SmoothFamily
@@ -36,14 +36,14 @@ def polynomial(dimension: int, degree: int, ridge: float = 1e-6) -> LinearFamily
     exponents = torch.tensor(powers, dtype=torch.float64)
     words = ["".join(f" x{i}" + (f"^{k}" if k > 1 else "") for i, k in enumerate(p) if k) or " 1" for p in powers]
 
-    def terms(x: Points) -> Float64[Tensor, "n d p"]:
-        monomials = (x[:, None, :] ** exponents).prod(-1)
-        return torch.einsum("de,np->ndep", torch.eye(dimension, dtype=torch.float64), monomials).flatten(2)
+    def terms(x: Points) -> Float[Tensor, "n d p"]:
+        monomials = (x[:, None, :] ** exponents.to(x)).prod(-1)
+        return torch.einsum("de,np->ndep", torch.eye(dimension).to(x), monomials).flatten(2)
 
     return LinearFamily([f"x{i}'{word}" for i in range(dimension) for word in words], terms, ridge)
 
 
-def gradient_bumps(centres: Float64[Tensor, "p d"], width: float, ridge: float = 1e-3) -> LinearFamily:
+def gradient_bumps(centres: Float[Tensor, "p d"], width: float, ridge: float = 1e-3) -> LinearFamily:
     """b = grad V, V(x) = sum_k w_k exp(-|x - c_k|^2 / (2 width^2)) + v'x + x'Sx / 2 with S symmetric.
 
     Args:
@@ -56,12 +56,12 @@ def gradient_bumps(centres: Float64[Tensor, "p d"], width: float, ridge: float =
     d = centres.shape[1]
     pairs = [(i, j) for i in range(d) for j in range(i, d)]
 
-    def terms(x: Points) -> Float64[Tensor, "n d p"]:
-        away = x[:, None] - centres
+    def terms(x: Points) -> Float[Tensor, "n d p"]:
+        away = x[:, None] - centres.to(x)
         height = torch.exp(-away.square().sum(-1) / (2 * width**2))
         bumps = (-away * height[..., None] / width**2).mT
-        slope = torch.eye(d, dtype=torch.float64).expand(len(x), d, d)
-        bowl = torch.zeros(len(x), d, len(pairs), dtype=torch.float64)
+        slope = torch.eye(d).to(x).expand(len(x), d, d)
+        bowl = x.new_zeros(len(x), d, len(pairs))
         for k, (i, j) in enumerate(pairs):
             bowl[:, i, k] = x[:, j]
             bowl[:, j, k] = x[:, i]
@@ -85,7 +85,7 @@ def second_order(count: int, ridge: float = 1e-6) -> LinearFamily:
     whole = polynomial(2 * count, 1)
     kept = [k for k, name in enumerate(whole.names) if (int(name[1 : name.index("'")]) >= count or _rate(name, count))]
 
-    def terms(x: Points) -> Float64[Tensor, "n d p"]:
+    def terms(x: Points) -> Float[Tensor, "n d p"]:
         return whole.terms(x)[:, :, kept]
 
     return LinearFamily([whole.names[k] for k in kept], terms, ridge)
@@ -140,9 +140,9 @@ class GradientNet(DriftFamily):
             first.append((drawn if len(shape) == 2 else 0 * drawn).flatten())
         self.first = torch.cat(first)
 
-    def potential(self, parameters: Parameters, x: Points) -> Float64[Tensor, " n"]:
+    def potential(self, parameters: Parameters, x: Points) -> Float[Tensor, " n"]:
         """V(x)."""
-        parts = parameters.split([int(torch.Size(shape).numel()) for shape in self.shapes])
+        parts = parameters.to(x).split([int(torch.Size(shape).numel()) for shape in self.shapes])
         layers = [part.reshape(shape) for part, shape in zip(parts, self.shapes)]
         for weight, bias in zip(layers[:-2:2], layers[1:-2:2]):
             x = torch.relu(x @ weight.T + bias)
@@ -155,5 +155,5 @@ class GradientNet(DriftFamily):
             (slope,) = torch.autograd.grad(self.potential(parameters, point).sum(), point, create_graph=wanted)
         return slope
 
-    def fit(self, x: Points, rise: Points, weight: Float64[Tensor, " n"], start: Parameters | None) -> Fitted:
+    def fit(self, x: Points, rise: Points, weight: Float[Tensor, " n"], start: Parameters | None) -> Fitted:
         return self.fit_adam(x, rise, weight, self.first if start is None else start, self.steps, self.rate)

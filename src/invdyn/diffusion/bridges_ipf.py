@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from invdyn.diffusion.bridges_drift import Drift, RegressionConfig, fit_drift, no_drift, simulate
@@ -57,12 +57,12 @@ class Bridge:
         backward: drift of the reversed process, per |dt|.
     """
 
-    times: Float64[Tensor, " time"]
+    times: Float[Tensor, " time"]
     forward: Drift
     backward: Drift
 
 
-def time_grid(start: float, end: float, step: float) -> Float64[Tensor, " time"]:
+def time_grid(start: float, end: float, step: float) -> Float[Tensor, " time"]:
     """From start to end in equal steps of at most `step`."""
     if not end > start:
         raise ConfigError(f"time_grid: from {start} to {end}; snapshots must follow each other in time.")
@@ -73,8 +73,8 @@ def time_grid(start: float, end: float, step: float) -> Float64[Tensor, " time"]
 
 
 def bridge(
-    first: Float64[Tensor, "n d"],
-    second: Float64[Tensor, "m d"],
+    first: Float[Tensor, "n d"],
+    second: Float[Tensor, "m d"],
     span: tuple[float, float],
     config: BridgeConfig,
     generator: torch.Generator,
@@ -94,7 +94,7 @@ def bridge(
     begin, end = first.repeat(config.copies, 1), second.repeat(config.copies, 1)
     ahead: Drift = reference if config.anchored else no_drift
 
-    def against(x: Float64[Tensor, "n d"], t: float) -> Float64[Tensor, "n d"]:
+    def against(x: Float[Tensor, "n d"], t: float) -> Float[Tensor, "n d"]:
         return -ahead(x, t)
 
     def regress(times: Tensor, path: Tensor, mean: Drift) -> Drift:

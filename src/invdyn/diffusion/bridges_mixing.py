@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 __all__ = ["Mixing"]
 
-Point = Float64[Tensor, " p"]
+Point = Float[Tensor, " p"]
 
 
 @dataclass

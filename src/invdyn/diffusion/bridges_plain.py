@@ -12,32 +12,34 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from invdyn.diffusion.bridges import sinkhorn
 from invdyn.diffusion.bridges_families import DriftFamily, Fitted
 from invdyn.diffusion.bridges_ipf import time_grid
+from invdyn.nn.gaussians import standard_normal
 
 __all__ = ["brownian_bridges", "plain_law"]
 
 
 def brownian_bridges(
-    first: Float64[Tensor, "n d"],
-    second: Float64[Tensor, "m d"],
+    first: Float[Tensor, "n d"],
+    second: Float[Tensor, "m d"],
     times: Sequence[float],
     sigma: float,
     generator: torch.Generator,
     copies: int = 1,
-) -> Float64[Tensor, "time path d"]:
+) -> Float[Tensor, "time path d"]:
     """n x copies paths of the plain bridge at rising times, of which the first and the last are the snapshots'."""
     plan = sinkhorn(first, second, sigma**2 * (times[-1] - times[0]), tolerance=1e-3, rounds=4000).plan
-    drawn = torch.multinomial(plan / plan.sum(1, keepdim=True), copies, replacement=True, generator=generator)
-    here, end = first.repeat_interleave(copies, 0), second[drawn.flatten()]
+    rows = (plan / plan.sum(1, keepdim=True)).to(generator.device)
+    drawn = torch.multinomial(rows, copies, replacement=True, generator=generator).flatten().to(second.device)
+    here, end = first.repeat_interleave(copies, 0), second[drawn]
     path = [here]
     for before, after in itertools.pairwise(times):
         left, step = times[-1] - before, after - before
-        noise = torch.randn(here.shape, dtype=torch.float64, generator=generator)
+        noise = standard_normal(here, generator)
         spread = sigma * math.sqrt(max(step * (times[-1] - after) / left, 0.0))
         here = here + (end - here) * (step / left) + spread * noise
         path.append(here)
@@ -45,7 +47,7 @@ def brownian_bridges(
 
 
 def plain_law(
-    snapshots: Sequence[Float64[Tensor, "_ d"]],
+    snapshots: Sequence[Float[Tensor, "_ d"]],
     times: Sequence[float],
     family: DriftFamily,
     sigma: float,
@@ -65,7 +67,7 @@ def plain_law(
     for a, b, span in zip(snapshots[:-1], snapshots[1:], itertools.pairwise(times)):
         grid = time_grid(*span, step)
         path = brownian_bridges(a, b, grid.tolist(), sigma, generator)
-        gaps = grid[1:] - grid[:-1]
+        gaps = (grid[1:] - grid[:-1]).to(path)
         x.append(path[:-1].flatten(0, 1))
         rise.append(((path[1:] - path[:-1]) / gaps[:, None, None]).flatten(0, 1))
         weight.append((gaps / sigma**2).repeat_interleave(path.shape[1]))

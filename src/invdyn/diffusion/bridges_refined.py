@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from invdyn.diffusion.bridges_drift import Drift, no_drift, simulate
@@ -69,14 +69,14 @@ class Refined:
         given_up: iterations after which KL was higher, that were not kept.
     """
 
-    times: Float64[Tensor, " time"]
-    paths: Float64[Tensor, "time n d"]
+    times: Float[Tensor, " time"]
+    paths: Float[Tensor, "time n d"]
     bridges: tuple[Bridge, ...]
     fitted: tuple[Fitted, ...]
     kl: tuple[float, ...]
     given_up: int = 0
 
-    def at(self, time: float) -> Float64[Tensor, "n d"]:
+    def at(self, time: float) -> Float[Tensor, "n d"]:
         """The population at a time of the grid.
 
         Raises:
@@ -89,11 +89,11 @@ class Refined:
 
 
 def pushed_paths(
-    snapshots: Sequence[Float64[Tensor, "_ d"]],
+    snapshots: Sequence[Float[Tensor, "_ d"]],
     bridges: Sequence[Bridge],
     sigma: float,
     generator: torch.Generator,
-) -> tuple[Float64[Tensor, " time"], Float64[Tensor, "time path d"]]:
+) -> tuple[Float[Tensor, " time"], Float[Tensor, "time path d"]]:
     """Every snapshot's particles through all intervals: forward through later ones, backward through earlier ones."""
     times = torch.cat([bridges[0].times, *(b.times[1:] for b in bridges[1:])])
     whole = []
@@ -113,7 +113,7 @@ def pushed_paths(
 
 
 def refine_reference(
-    snapshots: Sequence[Float64[Tensor, "_ d"]],
+    snapshots: Sequence[Float[Tensor, "_ d"]],
     times: Sequence[float],
     family: DriftFamily,
     config: RefineReference,
@@ -147,7 +147,7 @@ def refine_reference(
     fitted: list[Fitted] = []
     kl: list[float] = []
     mixing, mixed = Mixing(config.memory), False
-    start: Float64[Tensor, " p"] | None = None
+    start: Float[Tensor, " p"] | None = None
     seed = int(torch.randint(2**62, (), generator=generator)) if config.common else 0
     if config.closed:
         start = plain_law(snapshots, times, family, inner.sigma, inner.step, generator).parameters
@@ -159,7 +159,7 @@ def refine_reference(
             bridge(a, b, span, inner, generator, reference) for a, b, span in zip(snapshots[:-1], snapshots[1:], spans)
         ]
         grid, paths = pushed_paths(snapshots, bridges, inner.sigma, generator)
-        gaps = grid[1:] - grid[:-1]
+        gaps = (grid[1:] - grid[:-1]).to(paths)
         rise = ((paths[1:] - paths[:-1]) / gaps[:, None, None]).flatten(0, 1)
         x = paths[:-1].flatten(0, 1)
         weight = (gaps / inner.sigma**2).repeat_interleave(paths.shape[1])
@@ -185,8 +185,8 @@ def refine_reference(
 
 
 def _girsanov(
-    grid: Float64[Tensor, " time"],
-    paths: Float64[Tensor, "time n d"],
+    grid: Float[Tensor, " time"],
+    paths: Float[Tensor, "time n d"],
     bridges: Sequence[Bridge],
     law: Drift,
     sigma: float,

@@ -8,6 +8,7 @@ claims in sb_irr_claims.py. What differs from the paper and what did not come ou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ class SbIrr(Study[SbIrrConfig]):
             if folder is not None:
                 experiments[name] = partial(_recorded, name, folder)
                 names.append(name)
-        return run_parts(experiments, names, config, seeds, context)
+        return run_parts(experiments, names, replace(config, device=context.device), seeds, context)
 
     def figure(self, config: SbIrrConfig, outcomes: Mapping[int, Outcome]) -> Figure:
         """Paths, held-out distances, parameters and KL by iteration."""

@@ -59,6 +59,8 @@ class SbIrrConfig:
     """Updates of the flow-matching baseline (ours)."""
     cells: int = 60
     """Particles taken from every recorded snapshot at most."""
+    device: str = "cpu"
+    """Where bridges are computed."""
 
     def refine(self, problem: Problem, iterations: int | None = None) -> RefineReference:
         """Settings of the outer loop for a problem."""

@@ -27,7 +27,7 @@ def compare(name: str, problem: Problem, config: SbIrrConfig, seed: int) -> Part
     coupling, Brownian bridges), `transport` (optimal coupling, straight lines), `flow` (OT-CFM), `oracle` (the bridge
     under the true law), `fresh` (another draw of the truth).
     """
-    seen, at = problem.snapshots[::2], problem.times[::2]
+    seen, at = [x.to(config.device) for x in problem.snapshots[::2]], problem.times[::2]
 
     def once(reference: Drift) -> Refined:
         settings = replace(config.refine(problem), iterations=1, closed=False)
@@ -74,7 +74,7 @@ def compare(name: str, problem: Problem, config: SbIrrConfig, seed: int) -> Part
 
 def _at(refined: Refined, time: float) -> Tensor:
     """The population at the grid's nearest time (held-out times need not lie on the grid)."""
-    return refined.paths[int((refined.times - time).abs().argmin())]
+    return refined.paths[int((refined.times - time).abs().argmin())].cpu()
 
 
 def _law(found: Refined, plain: Refined, problem: Problem) -> dict[str, Any]:
