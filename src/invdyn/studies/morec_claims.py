@@ -10,8 +10,16 @@ BEYOND = (
     "the pendulum's dynamics have no noise to tell errors by, and candidates in the wedge are wrong by half a per "
     "cent of the range: less than what the discriminators tell apart there"
 )
+ALIKE = (
+    "beyond the data all elites can err alike, and the best of what they offer is wrong too: in two of three seeds it "
+    "is still 0.42 and 0.55 times as wrong as a random one (0.15 in the third, where rollouts last 100 steps, not 9)"
+)
 SPINS = "full torque spins the rod at speeds never recorded, where no candidate is near the truth"
-UNCUT = "where the candidates taken are right for all of 100 steps none is cut, and there is nothing to compare"
+UNCUT = (
+    "no rollout is cut: in one seed all candidates taken are right for 100 steps, in two they are 2 and 3 % of the "
+    "range wrong, which discriminators of so wide a P still read as recorded"
+)
+SLOW = "one seed's learner has 36 of 100 after 6,000 updates, where MOPO over five steps has 66"
 
 
 def _worlds() -> list[Claim]:
@@ -41,14 +49,14 @@ def _worlds() -> list[Claim]:
                 f"{world}, unseen policy: median steps with error below 10 % of the range, over those of random elites",
                 f"{world}.rolled.gain",
                 Threshold(">=", 2.0),
-                reason=SPINS if world == "pendulum" else "",
+                reason=SPINS if world == "pendulum" else ALIKE,
             ),
             Claim(
                 f"5{letter}-uncut",
                 f"{world}, ours: the same with the candidate of highest r_D always taken and no rollout cut",
                 f"{world}.rolled.uncut_gain",
                 Threshold(">=", 2.0),
-                reason=SPINS if world == "pendulum" else "",
+                reason=SPINS if world == "pendulum" else ALIKE,
             ),
             Claim(
                 f"5{letter}-cut",
@@ -97,7 +105,7 @@ CLAIMS: tuple[Claim, ...] = (
         Threshold(">=", 10.0),
         over="mean",
     ),
-    Claim("6-worst", "the same on every seed", "policy.gain", Threshold(">=", -5.0)),
+    Claim("6-worst", "the same on every seed", "policy.gain", Threshold(">=", -5.0), reason=SLOW),
     Claim(
         "7",
         "with the true dynamics as the model, the filter changes the normalised return by less",
