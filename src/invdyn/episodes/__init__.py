@@ -13,6 +13,7 @@
 | `statistics.py` | `statistics`: range, spread, quantiles, recomputed | LeRobot's rules; Chan et al. 1979 |
 | `smooth.py`, `smooth_result.py` | `smooth`: positions to velocities and accelerations | |
 | `smooth_rts.py`, `smooth_kalman.py` | white jerk to white pop by likelihood; spline | Craven & Wahba 1979 |
+| `smooth_settled.py`, `smooth_blocks.py` | their engines: regular clocks; jitter, gaps | Särkkä et al. 2021 |
 | `smooth_rotations.py` | the same of quaternions and free bodies | |
 | `smooth_filters.py`, `smooth_opensim.py` | Butterworth, Savitzky-Golay; OpenSim's own filter | OpenSim |
 | `video.py` | exact frames by timestamp, encoding, joining without re-encoding | PyAV |
