@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor
 
 from invdyn.diffusion.bridges_families import vortex
+from invdyn.studies.sb_irr import SCALES, STUDY
 from invdyn.studies.sb_irr_baselines import flow_matching, middle_of_bridges, pairs, transport_line
-from invdyn.studies.sb_irr_config import Problem, SbIrrConfig, fresh_snapshots, simulated
+from invdyn.studies.sb_irr_config import SYSTEMS, Problem, SbIrrConfig, fresh_snapshots, simulated
+from invdyn.studies.sb_irr_field import gradient_field
 from invdyn.studies.sb_irr_recordings import FOLDERS, recorded
 from invdyn.studies.sb_irr_snapshots import compare
+from invdyn.studies.study import Context
 
 QUICK = SbIrrConfig(grid=8, coarse=8, iterations=4, rounds=3, coarse_rounds=3, features=20, net_steps=60, cells=25)
 
@@ -105,3 +109,34 @@ def test_a_double_pendulum_swings_the_way_its_rates_say(shared_data: Path) -> No
 def test_law_of_the_sea_beats_straight_lines(shared_data: Path) -> None:
     found = compare("gulf", recorded("gulf", shared_data / FOLDERS["gulf"], QUICK, 0), QUICK, 0).metrics
     assert found["gulf.over.transport"] < 0.8
+
+
+TINY = dataclasses.replace(
+    SCALES["gpu"], recordings=("gulf",), particles=8, points=40, paths=40, copies=1, grid=4, coarse=3, coarse_rounds=2,
+    iterations=2, rounds=2, net_steps=5, cells=8, field_dimension=5, field_particles=12,
+)  # fmt: skip
+
+
+def test_scale_gpu_runs_whole_at_toy_size(shared_data: Path) -> None:
+    """Exact processes, the gradient field of a net, a recording: all parts put out finite numbers."""
+    outcome = STUDY.run(TINY, [0], Context(data=shared_data))[0]
+    for name in (*SYSTEMS, "field", "gulf"):
+        assert outcome.metrics[f"{name}.emd.irr"] > 0
+        assert all(math.isfinite(x) for x in outcome.metrics[f"{name}.kl"])
+    assert "field.over.oracle" in outcome.metrics
+    assert "field.parameters" not in outcome.metrics  # a net's weights are not told one by one
+
+
+def test_gradient_field_splits_and_has_no_special_coordinate() -> None:
+    config = dataclasses.replace(TINY, field_dimension=8, field_particles=200)
+    problem = gradient_field(config, generator(1))
+    assert problem.law is not None
+    first, last = problem.snapshots[0], problem.snapshots[-1]
+    assert float(first.std()) < 0.1
+    along = torch.linalg.svd(last - last.mean(0), full_matrices=False).Vh[0]  # the direction in which it splits
+    place = (last - last.mean(0)) @ along
+    assert float((place / place.std()).pow(4).mean()) < 2  # two heaps; one normal heap has 3
+    assert 0.3 < float((place > 0).double().mean()) < 0.7
+    assert float(along.abs().max()) < 0.95
+    slope = torch.autograd.functional.jacobian(lambda x: problem.law(x[None], 0.0)[0], last[0])
+    assert torch.allclose(slope, slope.T, atol=1e-12)  # a gradient has no curl

@@ -1,8 +1,9 @@
 """Schrödinger bridges with reference refinement (Shen, Berlinghieri, Broderick, AISTATS 2025, arXiv 2408.06277).
 
-Bridges, families and the outer loop stand in diffusion/bridges*.py; populations in sb_irr_config.py and
-sb_irr_recordings.py, baselines in sb_irr_baselines.py, experiments in sb_irr_exact.py and sb_irr_snapshots.py, the
-claims in sb_irr_claims.py. What differs from the paper and what did not come out: docs/studies/sb-irr.md.
+Bridges, families and the outer loop stand in diffusion/bridges*.py; populations in sb_irr_config.py,
+sb_irr_recordings.py and sb_irr_field.py, baselines in sb_irr_baselines.py, experiments in sb_irr_exact.py and
+sb_irr_snapshots.py, the claims in sb_irr_claims.py. What differs from the paper and what did not come out:
+docs/studies/sb-irr.md.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING
 from invdyn.studies import sb_irr_exact as exact
 from invdyn.studies.part import Part, generators, run_parts
 from invdyn.studies.sb_irr_claims import CLAIMS
-from invdyn.studies.sb_irr_config import SYSTEMS, SbIrrConfig, simulated
+from invdyn.studies.sb_irr_config import PARTS, SYSTEMS, SbIrrConfig, simulated
+from invdyn.studies.sb_irr_field import gradient_field
 from invdyn.studies.sb_irr_figure import draw
 from invdyn.studies.sb_irr_recordings import FOLDERS, recorded
 from invdyn.studies.sb_irr_snapshots import compare
@@ -30,7 +32,7 @@ __all__ = ["STUDY", "SbIrr"]
 SCALES = {
     "smoke": SbIrrConfig(parts=("static", "projection", "zero"), recordings=(), paths=200, rounds=2),
     "laptop": SbIrrConfig(),
-    "gpu": SbIrrConfig(particles=200, grid=75, coarse=32, coarse_rounds=10, regressor="gp", cells=300),
+    "gpu": SbIrrConfig(parts=(*PARTS, "field"), grid=75, coarse=32, coarse_rounds=10, regressor="gp", cells=300),
     "paper": SbIrrConfig(particles=50, grid=100, coarse=100, coarse_rounds=10, regressor="gp", cells=300),
 }
 
@@ -51,6 +53,7 @@ class SbIrr(Study[SbIrrConfig]):
         }
         for name in SYSTEMS:
             experiments[name] = partial(_simulated, name)
+        experiments["field"] = _field
         names = list(config.parts)
         for name in config.recordings:
             folder = context.recordings(FOLDERS[name])
@@ -67,6 +70,11 @@ class SbIrr(Study[SbIrrConfig]):
 def _simulated(name: str, seed: int, config: SbIrrConfig) -> Part:
     g, _ = generators(seed, name)
     return compare(name, simulated(name, config.particles, g), config, seed)
+
+
+def _field(seed: int, config: SbIrrConfig) -> Part:
+    g, _ = generators(seed, "field")
+    return compare("field", gradient_field(config, g), config, seed)
 
 
 def _recorded(name: str, folder: Path, seed: int, config: SbIrrConfig) -> Part:

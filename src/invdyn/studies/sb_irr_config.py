@@ -16,7 +16,7 @@ from invdyn.diffusion.bridges_fields import lamb_oseen
 from invdyn.diffusion.bridges_ipf import BridgeConfig
 from invdyn.diffusion.bridges_refined import RefineReference
 
-__all__ = ["SYSTEMS", "Problem", "SbIrrConfig", "fresh_snapshots", "simulated"]
+__all__ = ["PARTS", "SYSTEMS", "Problem", "SbIrrConfig", "fresh_snapshots", "simulated"]
 
 PARTS = ("static", "projection", "zero", "lotka_volterra", "repressilator", "vortex")
 
@@ -59,6 +59,10 @@ class SbIrrConfig:
     """Updates of the flow-matching baseline (ours)."""
     cells: int = 60
     """Particles taken from every recorded snapshot at most."""
+    field_dimension: int = 100
+    """Of the gradient field, a part of scale gpu (card)."""
+    field_particles: int = 300
+    """Of each of its snapshots (ours; as many as embryoid cells)."""
     device: str = "cpu"
     """Where bridges are computed."""
 
@@ -70,7 +74,7 @@ class SbIrrConfig:
         step = min(b - a for a, b in itertools.pairwise(seen)) / grid
         inner = BridgeConfig(problem.sigma, step, rounds, regression=regression)
         rounds_out = self.iterations if iterations is None else iterations
-        return RefineReference(rounds_out, inner, memory=self.memory, closed=self.closed)
+        return RefineReference(rounds_out, inner, memory=self.memory if problem.mixed else 0, closed=self.closed)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Problem:
         parameters: its theta, where they are known.
         fresh: another draw of all snapshots, where it can be had.
         coarse: with fewer steps and rounds.
+        mixed: whether a fit finds the best law, so that what iterations led to may be combined; nets take some steps.
     """
 
     snapshots: list[Tensor]
@@ -96,6 +101,7 @@ class Problem:
     parameters: Tensor | None = None
     fresh: list[Tensor] | None = None
     coarse: bool = True
+    mixed: bool = True
 
 
 @dataclass(frozen=True)

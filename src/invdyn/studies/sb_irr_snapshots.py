@@ -19,6 +19,9 @@ from invdyn.verify.metrics import emd, w2_exact
 
 __all__ = ["compare"]
 
+FEW = 9
+"""Laws of fewer parameters than this are told number by number."""
+
 
 def compare(name: str, problem: Problem, config: SbIrrConfig, seed: int) -> Part:
     """Metrics `<name>.emd.<method>`, ratios, the law, KL by iteration, replay from the first snapshot.
@@ -67,7 +70,7 @@ def compare(name: str, problem: Problem, config: SbIrrConfig, seed: int) -> Part
         "snapshots": [x[:, :2].tolist() for x in problem.snapshots],
         "paths": found.paths[:, :: max(1, found.paths.shape[1] // 20), :2].transpose(0, 1).tolist(),
         "plain": plain.paths[:, :: max(1, found.paths.shape[1] // 20), :2].transpose(0, 1).tolist(),
-        "parameters": [f.parameters.tolist() for f in found.fitted] if len(problem.family.names) < 9 else [],
+        "parameters": [f.parameters.tolist() for f in found.fitted if len(f.parameters) < FEW],
     }
     return Part(metrics, curves)
 
@@ -84,8 +87,8 @@ def _law(found: Refined, plain: Refined, problem: Problem) -> dict[str, Any]:
         "given_up": found.given_up,
         "kl.rise": max((b / a - 1 for a, b in itertools.pairwise(kl)), default=0.0),
     }
-    names, last = list(problem.family.names), found.fitted[-1]
-    if len(names) < 9:
+    last = found.fitted[-1]
+    if len(last.parameters) < FEW:
         told |= {"parameters": last.parameters.tolist(), "standard_errors": last.errors.tolist()}
     if problem.parameters is not None:
         scale = problem.parameters.abs()
