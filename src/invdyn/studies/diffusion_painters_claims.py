@@ -50,8 +50,8 @@ CLAIMS = (
         "trained net: skipping 4 of 18 points changes the MSE, relative",
         "net.change_4",
         Threshold("<=", 0.10),
-        reason="on every seed the error rises by 3e-5, a tenth of the full grid's own error on this net (3e-4; kernel "
-        "mixture: 3e-3)",
+        reason="8, 10 and 12 %: the error rises by 2e-5 to 3e-5, a tenth of the full grid's own error on this net "
+        "(2.4e-4; kernel mixture: 3e-3); its D is not quite the Gaussian's at levels it hardly trains on",
     ),
     at_least("9b", "trained net: skipping 10 multiplies it", "net.hurt_10", 5.0),
     at_most("9c", "(ours) trained net: W2 to digits held out, 4 skipped over full", "net.w2_ratio", 1.02),
@@ -60,7 +60,7 @@ CLAIMS = (
         "(ours) the net's samples are nearer to the Gaussian's than to the memorising delta mixture's: MSE ratio",
         "net.delta_over_gaussian",
         Threshold(">=", 2.0),
-        reason="falls as the net trains, 2.6 after 1,500 updates, 1.5 after 4,000: it comes to memorise 1,400 digits",
+        reason="falls as the net trains, 2.6 after 1,500 updates, 1.2 after 12,000: it comes to memorise 1,400 digits",
     ),
     at_most(
         "10a", "(ours) what is left of a push along a component: its formula", "closed.sensitivity", 1e-10, smoke=True
