@@ -73,7 +73,7 @@ def write_benchmarks(page: Path, results: Path) -> None:
     for file in sorted(results.glob("*.json")):
         found = json.loads(file.read_text())
         host = ", ".join(f"{k} {v}" for k, v in found["host"].items())
-        text += f"\n## {found['bench']}\n\n{host}; commit {found['commit'][:12]}\n\n"
+        text += f"\n## {file.stem}\n\n{host}; commit {found['commit'][:12]}\n\n"
         text += "| what | ours | peer | unit | ratio | note |\n|---|---|---|---|---|---|\n"
         for row in found["rows"]:
             cells = [row[k] if row[k] is not None else "" for k in ("name", "ours", "peer", "unit", "ratio", "note")]

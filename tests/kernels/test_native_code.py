@@ -70,7 +70,7 @@ def test_strides_of_any_kind(n: int) -> None:
 
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_threads_change_no_bit(batch_first: bool) -> None:
-    given = values(5000)
+    given = values(300_000)  # enough work that five threads are begun
     if batch_first:
         given = [x.T.contiguous().T if x.ndim == 2 else x for x in given]
     one = RUN(given, batch_first, threads=1)

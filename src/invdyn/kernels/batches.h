@@ -197,6 +197,7 @@ int run(const T *const *in, T *const *out, const ptrdiff_t *layout, size_t batch
     const size_t blocks = (batch + block - 1) / block;
     if (threads > MOST) threads = MOST;
     if ((size_t)threads > blocks) threads = (int)blocks;
+    if ((size_t)threads > 1 + batch / ENOUGH) threads = (int)(1 + batch / ENOUGH); /* fewer samples are done sooner alone */
     const size_t share = threads > 1 ? (blocks + (size_t)threads * SHARES - 1) / ((size_t)threads * SHARES) : blocks;
     Job job = {in, out, layout, batch, block, share * block, &next, batch * ROWS_OUT * sizeof(T) > LARGE};
     for (int t = 1; t < threads; t++) begun[t] = !pthread_create(&thread[t], NULL, work, &job);

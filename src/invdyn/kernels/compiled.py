@@ -15,8 +15,6 @@ from invdyn.kernels.store import fingerprint
 __all__ = ["DTYPES", "CompiledProgram"]
 
 DTYPES = (torch.float32, torch.float64)
-THREADS_FROM = 2_000_000
-"""Operations times samples below which a second thread costs more than it brings (a thread: some 20 us)."""
 
 
 class CompiledProgram:
@@ -57,7 +55,7 @@ class CompiledProgram:
         ins = (ctypes.c_void_p * len(tensors))(*(x.data_ptr() for x in tensors))
         outs = (ctypes.c_void_p * len(made))(*(x.data_ptr() for x in made))
         if threads is None:
-            threads = torch.get_num_threads() if program.operations * batch >= THREADS_FROM else 1
+            threads = torch.get_num_threads()
         steps = (ctypes.c_ssize_t * len(layout))(*layout)
         if run(ins, outs, steps, ctypes.c_size_t(batch), ctypes.c_int(threads)):
             raise CompileError(f"{program.name}: no memory for the workspace of {threads} threads. Use fewer threads.")

@@ -18,6 +18,8 @@ __all__ = ["PIECE", "emit_c"]
 
 PIECE = 400
 """Operations per C function: near the least compile time of 4,000 and of 30,000 operations, and as fast as 1,500."""
+ENOUGH = 2_000_000
+"""Operations a thread is begun for, at least; some 50 us of them, which is what starting one takes."""
 WORKSPACE = 256 * 1024
 """Bytes of numbers in and out that a block may have; half of a common second-level cache."""
 
@@ -59,6 +61,7 @@ def emit_c(program: Program, single: bool) -> str:
         "INPUTS": len(program.inputs),
         "OUTPUTS": len(program.outputs),
         "BLOCK": block,
+        "ENOUGH": max(1, ENOUGH // max(program.operations, 1)),
         "AHEAD": 1 + 3000 // max(program.operations, 1),
         "ROWS_IN": inside,
         "ROWS_OUT": outside,
