@@ -27,9 +27,24 @@ REPLAY = (
     "the model's constant noise is not the truth's: the true law replayed with it misses the last snapshot as far "
     "(Lotka-Volterra 0.5 to 0.8, threshold about 0.2)"
 )
-VALLEY = "b and k make up for each other along a valley in which KL hardly changes; 10 iterations end on the way"
-FEW = "50 particles and the wrong noise leave a bias at which KL no longer moves"
-REASONS = {"repressilator.over.oracle": VALLEY, "repressilator.over.fresh": VALLEY}
+LIKELIER = (
+    "the iteration has converged, and KL is lower there than at the truth: with the wrong noise the likeliest law is "
+    "not the true one (b 7.9 to 8.6 instead of 10)"
+)
+REASONS = {
+    "lotka_volterra.over.fresh": "1.5 on two seeds of five (mean 1.4): 0.052 beside 0.037, little is left to find",
+    "repressilator.over.oracle": LIKELIER,
+    "repressilator.over.fresh": LIKELIER,
+}
+UNFINISHED = "sigma is small beside the population's spread; five rounds of proportional fitting do not finish"
+AFFINE = "an affine law is not that of a gait; KL stays at 540 nats a path"
+RECORDED_REASONS = {
+    "embryoid": UNFINISHED,
+    "pbmc": UNFINISHED,
+    "walk": AFFINE,
+    "trot": AFFINE,
+    "pendulum": "8 particles a snapshot; better than transport on three of five seeds",
+}
 
 
 def _held_out() -> list[Claim]:
@@ -73,7 +88,13 @@ CLAIMS = (
         smoke=True,
     ),
     at_most("1b", "entropic transport on 1,200 points agrees with it", "static.sinkhorn", 2e-3, smoke=True),
-    at_most("1c", "proportional fitting with random features agrees with it", "static.ipf", 5e-2),
+    at_most(
+        "1c",
+        "proportional fitting with random features agrees with it",
+        "static.ipf",
+        5e-2,
+        reason="one seed of five (0.070; the others 0.013 to 0.034); neither more paths nor more features helped there",
+    ),
     at_most("2", "W2 of pushed particles to the target over that of two fresh samples", "static.marginal", 1.15),
     at_most(
         "3a", "least squares on 50 true Lotka-Volterra paths: relative error", "projection.error", 0.02, smoke=True
@@ -89,14 +110,12 @@ CLAIMS = (
         "Lotka-Volterra parameters after 10 iterations: largest relative error",
         "lotka_volterra.error",
         0.15,
-        reason=FEW,
     ),
     Claim(
         "6b",
         "Lotka-Volterra: every parameter is nearer than after iteration 1: least gain in relative error",
         "lotka_volterra.error.gain",
         Threshold(">=", 0.0),
-        reason=FEW,
     ),
     at_most("7", "a family of zero drift gives the vanilla bridge: difference", "zero.difference", 0.0, smoke=True),
     *(
@@ -119,6 +138,7 @@ CLAIMS = (
             f"{name}.over.{method}",
             Threshold("<=", 1.0),
             needs=FOLDERS[name],
+            reason=RECORDED_REASONS.get(name, ""),
         )
         for number, (name, words) in enumerate(RECORDED.items(), 1)
         for letter, method, rival in (

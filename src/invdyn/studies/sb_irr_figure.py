@@ -96,7 +96,7 @@ def _distances(axis: Axes, outcomes: Mapping[int, Outcome], ran: list[str]) -> N
     for label, colour in METHODS.values():
         axis.plot([], [], "o", color=colour, markersize=4, label=label)
     axis.set(yscale="log", ylabel="mean EMD at held-out snapshots")
-    axis.set_xticks(range(len(ran)), [name.replace("_", "\n") for name in ran], fontsize=7)
+    axis.set_xticks(range(len(ran)), [name.replace("_", "\n") for name in ran], fontsize=7, rotation=25)
     axis.set_title("Held-out snapshots, one point a seed", fontsize=10)
     axis.legend(frameon=False, fontsize=6.5, ncol=2)
 
