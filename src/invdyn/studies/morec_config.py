@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from invdyn.decisions.dynamics_reward import RewardConfig
 from invdyn.decisions.learned_dynamics import DynamicsConfig
@@ -49,6 +49,25 @@ WALKER_VARIANTS = (Variant("morec", "argmax"), Variant("mopo", "random"), Varian
 """On each: the host with the filter, without it over as many steps, without it over the host's own."""
 
 
+GAME = RewardConfig(
+    encoder=(32, 32),
+    head=(32,),
+    iterations=120,
+    every=4,
+    snapshots=30,
+    starts=128,
+    horizon=3,
+    discriminator_updates=6,
+    discriminator_lr=1e-3,
+    model_lr=2e-3,
+    warm=0,
+    likelihood=0.3,
+    epochs=2,
+    minibatches=2,
+)
+"""Of the worlds with noise."""
+
+
 @dataclass(frozen=True)
 class MorecConfig:
     """Sizes of one scale. Card = the study's specification; ours = chosen here."""
@@ -61,44 +80,9 @@ class MorecConfig:
     """Of 100 steps, under the PID controller (ours)."""
     pendulum_episodes: int = 500
     """Of 40 steps: 20,000 transitions before those outside the part are taken away (card)."""
-    reward: RewardConfig = field(
-        default_factory=lambda: RewardConfig(
-            encoder=(32, 32),
-            head=(32,),
-            iterations=120,
-            every=4,
-            snapshots=30,
-            starts=128,
-            horizon=3,
-            discriminator_updates=6,
-            discriminator_lr=1e-3,
-            model_lr=2e-3,
-            warm=0,
-            likelihood=0.3,
-            epochs=2,
-            minibatches=2,
-        )
-    )
+    reward: RewardConfig = GAME
     """The game on the planted world: 30 snapshots (card); nets, rates and rounds ours."""
-    refrigerator_reward: RewardConfig = field(
-        default_factory=lambda: RewardConfig(
-            encoder=(32, 32),
-            head=(32,),
-            iterations=120,
-            every=4,
-            snapshots=30,
-            starts=128,
-            horizon=3,
-            discriminator_updates=6,
-            discriminator_lr=1e-3,
-            model_lr=2e-3,
-            warm=0,
-            likelihood=0.3,
-            epochs=2,
-            minibatches=2,
-            log_std=(1.0, 2.0),
-        )
-    )
+    refrigerator_reward: RewardConfig = field(default_factory=lambda: replace(GAME, log_std=(1.0, 2.0)))
     """The same on the refrigerator, against a P that stays wide: bounds of -0.7, 0, 0.5 and 1 were tried (ours)."""
     pendulum_reward: RewardConfig = field(
         default_factory=lambda: RewardConfig(
