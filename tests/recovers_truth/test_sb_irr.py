@@ -20,7 +20,7 @@ from invdyn.studies.sb_irr_recordings import FOLDERS, recorded
 from invdyn.studies.sb_irr_snapshots import compare
 from invdyn.studies.study import Context
 
-QUICK = SbIrrConfig(grid=8, coarse=8, iterations=4, rounds=3, coarse_rounds=3, features=20, net_steps=60, cells=25)
+QUICK = SbIrrConfig(grid=8, coarse=8, iterations=4, rounds=3, features=20, net_steps=60, cells=25)
 
 MANY = {"pendulum": 8}
 """Populations that hold fewer particles than asked for."""
@@ -112,7 +112,7 @@ def test_law_of_the_sea_beats_straight_lines(shared_data: Path) -> None:
 
 
 TINY = dataclasses.replace(
-    SCALES["gpu"], recordings=("gulf",), particles=8, points=40, paths=40, copies=1, grid=4, coarse=3, coarse_rounds=2,
+    SCALES["gpu"], recordings=("gulf",), particles=8, points=40, paths=40, copies=1, grid=4, coarse=3,
     iterations=2, rounds=2, net_steps=5, cells=8, field_dimension=5, field_particles=12,
 )  # fmt: skip
 

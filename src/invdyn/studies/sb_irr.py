@@ -32,8 +32,8 @@ __all__ = ["STUDY", "SbIrr"]
 SCALES = {
     "smoke": SbIrrConfig(parts=("static", "projection", "zero"), recordings=(), paths=200, rounds=2),
     "laptop": SbIrrConfig(),
-    "gpu": SbIrrConfig(parts=(*PARTS, "field"), grid=75, coarse=32, coarse_rounds=10, regressor="gp", cells=300),
-    "paper": SbIrrConfig(particles=50, grid=100, coarse=100, coarse_rounds=10, regressor="gp", cells=300),
+    "gpu": SbIrrConfig(parts=(*PARTS, "field"), grid=75, coarse=32, regressor="gp", cells=300),
+    "paper": SbIrrConfig(particles=50, grid=100, coarse=100, regressor="gp", cells=300),
 }
 
 

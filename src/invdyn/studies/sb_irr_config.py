@@ -41,8 +41,6 @@ class SbIrrConfig:
     """Euler steps of an interval between two seen snapshots (card: 100 to 150)."""
     coarse: int = 16
     """The same for the vortex and the recordings (ours)."""
-    coarse_rounds: int = 5
-    """Rounds of proportional fitting there (ours)."""
     iterations: int = 10
     """Outer iterations (card)."""
     memory: int = 3
@@ -70,11 +68,11 @@ class SbIrrConfig:
         """Settings of the outer loop for a problem."""
         regression = RegressionConfig(regressor=self.regressor, features=self.features, affine=10.0)  # type: ignore[arg-type]
         seen = problem.times[::2]
-        grid, rounds = (self.coarse, self.coarse_rounds) if problem.coarse else (self.grid, self.rounds)
+        grid = self.coarse if problem.coarse else self.grid
         step = min(b - a for a, b in itertools.pairwise(seen)) / grid
-        inner = BridgeConfig(problem.sigma, step, rounds, regression=regression)
-        rounds_out = self.iterations if iterations is None else iterations
-        return RefineReference(rounds_out, inner, memory=self.memory if problem.mixed else 0, closed=self.closed)
+        inner = BridgeConfig(problem.sigma, step, self.rounds, regression=regression)
+        count = self.iterations if iterations is None else iterations
+        return RefineReference(count, inner, memory=self.memory if problem.mixed else 0, closed=self.closed)
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Problem:
         law: the true drift, and
         parameters: its theta, where they are known.
         fresh: another draw of all snapshots, where it can be had.
-        coarse: with fewer steps and rounds.
+        coarse: with fewer steps.
         mixed: whether a fit finds the best law, so that what iterations led to may be combined; nets take some steps.
     """
 
