@@ -36,14 +36,15 @@ REASONS = {
     "repressilator.over.oracle": LIKELIER,
     "repressilator.over.fresh": LIKELIER,
 }
-UNFINISHED = "sigma is small beside the population's spread; five rounds of proportional fitting do not finish"
-AFFINE = "an affine law is not that of a gait; KL stays at 540 nats a path"
+UNFINISHED = "sigma is small beside the population's spread; ten rounds of proportional fitting do not finish"
+AFFINE = "an affine law is not that of a gait; KL stays at some 600 nats a path"
 RECORDED_REASONS = {
     "embryoid": UNFINISHED,
     "pbmc": UNFINISHED,
     "walk": AFFINE,
     "trot": AFFINE,
-    "pendulum": "8 particles a snapshot; better than transport on three of five seeds",
+    "cmu": "better on three of five seeds; 0.3 s of motion are nearly straight",
+    "pendulum": "8 particles a snapshot; better on two of five seeds",
 }
 
 
@@ -130,7 +131,13 @@ CLAIMS = (
     ),
     at_most("9a", "(ours) vortex with a core: EMD over the vanilla bridge", "vortex.over.vanilla", 0.6),
     at_most("9b", "(ours) vortex with a core: EMD over straight transport", "vortex.over.transport", 0.7),
-    at_most("9c", "(ours) vortex with a core: largest relative error of strength and centre", "vortex.error", 0.15),
+    at_most(
+        "9c",
+        "(ours) vortex with a core: largest relative error of strength and centre",
+        "vortex.error",
+        0.15,
+        reason="one seed of five: the centre's -0.2 is missed by 0.035",
+    ),
     *(
         Claim(
             f"R{number}{letter}",
