@@ -40,7 +40,7 @@ def test_order_and_repetition_do_not_matter(tmp_path: Path) -> None:
 
 
 KILLING = """
-import os, random, signal, sys, time
+import os, random, signal, sys
 from pathlib import Path
 from lerobot_samples import NUMERIC, TOP, sample
 from invdyn.episodes import Schema
@@ -52,23 +52,25 @@ shards, path = Path(sys.argv[1]), Path(sys.argv[2])
 data = sample((40, 10, 20, 30, 5, 50), Schema((*NUMERIC.signals, TOP), 10.0))
 chance = random.Random(0)
 for kills in range(200):
+    left = chance.randrange(1, 20_000 * (kills + 1))  # further each time: it must come to an end
     child = os.fork()  # this process has no threads: it has neither encoded nor written anything
     if child == 0:
+        def kill_at_zero(frame, event, arg):  # after so many lines of Python, however fast the machine is
+            global left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return kill_at_zero
+        sys.settrace(kill_at_zero)
         for index in range(len(data)):
             if not has_shard(shards, index):
                 write_shard(shards, index, data[index], data.schema)
         if not path.exists():
             merge_shards(shards, path, data.schema, episodes=len(data))
         os._exit(0)
-    end = time.monotonic() + chance.uniform(0.0, 0.02 + 0.01 * kills)  # longer each time: it must come to an end
-    done = False
-    while time.monotonic() < end and not done:
-        done = os.waitpid(child, os.WNOHANG)[0] != 0
-        time.sleep(0.001)
+    done = os.waitpid(child, 0)[1] == 0
     if done:
         break
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
     if path.exists():  # whole, or not there
         assert (path / "meta/info.json").exists() and (path / "meta/invdyn.json").exists()
 print(kills, done)
