@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ __all__ = [
     "LinearFamily",
     "NoDrift",
     "SmoothFamily",
+    "increments",
     "lotka_volterra",
     "repressilator",
     "vortex",
@@ -34,6 +36,15 @@ FAR = 6.0  # how far one fit may move a logarithm: a factor of 400
 
 Points = Float[Tensor, "n d"]
 Parameters = Float[Tensor, " p"]
+
+
+def increments(
+    times: Float[Tensor, " time"], paths: Float[Tensor, "time path d"], sigma: float
+) -> tuple[Points, Points, Float[Tensor, " n"]]:
+    """What families are fitted to: x, rise and weight of every step of paths at rising times."""
+    gaps = (times[1:] - times[:-1]).to(paths)
+    rise = ((paths[1:] - paths[:-1]) / gaps[:, None, None]).flatten(0, 1)
+    return paths[:-1].flatten(0, 1), rise, (gaps / sigma**2).repeat_interleave(paths.shape[1])
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class DriftFamily(ABC):
     """b_theta(x), theta unknown."""
 
     names: Sequence[str]
+    minimises: ClassVar[bool] = True
+    """Whether `fit` finds the likeliest member, so that the outer loop may combine what its iterations led to."""
 
     @abstractmethod
     def evaluate(self, parameters: Parameters, x: Points) -> Points:

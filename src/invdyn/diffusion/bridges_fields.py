@@ -120,6 +120,7 @@ class GradientNet(DriftFamily):
     """
 
     names = ("weights",)
+    minimises = False  # some steps of Adam
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invdyn.diffusion.bridges import sinkhorn
-from invdyn.diffusion.bridges_families import DriftFamily, Fitted
+from invdyn.diffusion.bridges_families import DriftFamily, Fitted, increments
 from invdyn.diffusion.bridges_ipf import time_grid
 from invdyn.nn.gaussians import standard_normal
 
@@ -63,12 +63,9 @@ def plain_law(
         step: dt of the paths.
         generator: of pairs and noise.
     """
-    x, rise, weight = [], [], []
+    steps = []
     for a, b, span in zip(snapshots[:-1], snapshots[1:], itertools.pairwise(times)):
         grid = time_grid(*span, step)
-        path = brownian_bridges(a, b, grid.tolist(), sigma, generator)
-        gaps = (grid[1:] - grid[:-1]).to(path)
-        x.append(path[:-1].flatten(0, 1))
-        rise.append(((path[1:] - path[:-1]) / gaps[:, None, None]).flatten(0, 1))
-        weight.append((gaps / sigma**2).repeat_interleave(path.shape[1]))
-    return family.fit(torch.cat(x), torch.cat(rise), torch.cat(weight), None)
+        steps.append(increments(grid, brownian_bridges(a, b, grid.tolist(), sigma, generator), sigma))
+    x, rise, weight = (torch.cat(parts) for parts in zip(*steps))
+    return family.fit(x, rise, weight, None)

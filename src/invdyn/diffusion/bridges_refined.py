@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invdyn.diffusion.bridges_drift import Drift, no_drift, simulate
-from invdyn.diffusion.bridges_families import DriftFamily, Fitted
+from invdyn.diffusion.bridges_families import DriftFamily, Fitted, increments
 from invdyn.diffusion.bridges_ipf import Bridge, BridgeConfig, bridge
 from invdyn.diffusion.bridges_mixing import Mixing
 from invdyn.diffusion.bridges_plain import plain_law
@@ -42,7 +42,8 @@ class RefineReference:
         common: the same noise and random features in every iteration (ours): what changes between them is the law
             alone, and a family without a choice gives the plain bridge again, bit for bit.
         memory: the law goes on from a combination of so many earlier iterations (`Mixing`, ours); 0: from the last fit
-            alone, as in the paper. An iteration after which KL is higher by more than `RISE` is given up.
+            alone, as in the paper and for families whose fit is not the best one (nets). An iteration after which KL is
+            higher by more than `RISE` is given up.
         closed: begin with the law of the plain bridge in closed form (`plain_law`, ours) instead of the reference.
     """
 
@@ -159,10 +160,7 @@ def refine_reference(
             bridge(a, b, span, inner, generator, reference) for a, b, span in zip(snapshots[:-1], snapshots[1:], spans)
         ]
         grid, paths = pushed_paths(snapshots, bridges, inner.sigma, generator)
-        gaps = (grid[1:] - grid[:-1]).to(paths)
-        rise = ((paths[1:] - paths[:-1]) / gaps[:, None, None]).flatten(0, 1)
-        x = paths[:-1].flatten(0, 1)
-        weight = (gaps / inner.sigma**2).repeat_interleave(paths.shape[1])
+        x, rise, weight = increments(grid, paths, inner.sigma)
         if config.fit == "adam" and start is not None:
             found = family.fit_adam(x, rise, weight, start, config.adam_steps, config.adam_rate)
         else:
@@ -176,7 +174,7 @@ def refine_reference(
             fitted.append(found)
             kl.append(value)
             began, start = start, found.parameters
-            mixed = config.memory > 0 and k >= FIRST
+            mixed = config.memory > 0 and k >= FIRST and family.minimises
             if mixed and began is not None:
                 start = family.bounded(mixing.after(family.free(began), family.free(start)))
         reference = family.drift(start)

@@ -25,30 +25,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from invdyn.episodes.smooth_settled import States, Track
+from invdyn.episodes.smooth_settled import States, Track, diffusions, transitions
 
 __all__ = ["Pass", "backward_blocks", "forward_blocks"]
 
 BEGINNING = 32  # moves at least that are taken one by one, and as many as a block has (our choice)
-
-
-def transitions(steps: Float[np.ndarray, " moves"], order: int) -> Float[np.ndarray, "moves m m"]:
-    """State after each step without noise: Taylor's series."""
-    found = np.zeros((len(steps), order, order))
-    for i in range(order):
-        for j in range(i, order):
-            found[:, i, j] = steps ** (j - i) / factorial(j - i)
-    return found
-
-
-def diffusions(steps: Float[np.ndarray, " moves"], order: int) -> Float[np.ndarray, "moves m m"]:
-    """Covariance that unit white noise in the m-th derivative adds over each step."""
-    found = np.empty((len(steps), order, order))
-    for i in range(order):
-        for j in range(order):
-            up, other = order - 1 - i, order - 1 - j  # integrations between the noise and each component
-            found[:, i, j] = steps ** (up + other + 1) / (factorial(up) * factorial(other) * (up + other + 1))
-    return found
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ __all__ = [
     "Track",
     "backward_settled",
     "diffusion",
+    "diffusions",
     "forward_settled",
     "innovations_settled",
     "recursion",
     "transition",
+    "transitions",
 ]
 
 SETTLED = 1e-11  # relative change of a covariance over a step below which it stands still (our choice)
@@ -50,17 +52,35 @@ class States(NamedTuple):
     slot: Int[np.ndarray, " steps"]
 
 
+def transitions(steps: Float[np.ndarray, " moves"], order: int) -> Float[np.ndarray, "moves m m"]:
+    """State after each step without noise: Taylor's series."""
+    found = np.zeros((len(steps), order, order))
+    for i in range(order):
+        for j in range(i, order):
+            found[:, i, j] = steps ** (j - i) / factorial(j - i)
+    return found
+
+
+def diffusions(steps: Float[np.ndarray, " moves"], order: int) -> Float[np.ndarray, "moves m m"]:
+    """Covariance that unit white noise in the m-th derivative adds over each step."""
+    found = np.empty((len(steps), order, order))
+    for i in range(order):
+        for j in range(order):
+            up, other = order - 1 - i, order - 1 - j  # integrations between the noise and each component
+            found[:, i, j] = steps ** (up + other + 1) / (factorial(up) * factorial(other) * (up + other + 1))
+    return found
+
+
 @lru_cache(maxsize=256)
 def transition(d: float, order: int) -> Float[np.ndarray, "m m"]:
-    """State after d without noise: Taylor's series. Kept for regular clocks: not to be written to; so is the next."""
-    return np.array([[d ** (j - i) / factorial(j - i) if j >= i else 0.0 for j in range(order)] for i in range(order)])
+    """`transitions` of one step. Kept for regular clocks: not to be written to; so is the next."""
+    return transitions(np.array([d]), order)[0]
 
 
 @lru_cache(maxsize=256)
 def diffusion(d: float, order: int) -> Float[np.ndarray, "m m"]:
-    """Covariance that unit white noise in the m-th derivative adds over d."""
-    up = range(order - 1, -1, -1)  # integrations between the noise and each component
-    return np.array([[d ** (i + j + 1) / (factorial(i) * factorial(j) * (i + j + 1)) for j in up] for i in up])
+    """`diffusions` of one step."""
+    return diffusions(np.array([d]), order)[0]
 
 
 def recursion(

@@ -85,21 +85,17 @@ class MorecConfig:
     refrigerator_reward: RewardConfig = field(default_factory=lambda: replace(GAME, log_std=(1.0, 2.0)))
     """The same on the refrigerator, against a P that stays wide: bounds of -0.7, 0, 0.5 and 1 were tried (ours)."""
     pendulum_reward: RewardConfig = field(
-        default_factory=lambda: RewardConfig(
+        default_factory=lambda: replace(
+            GAME,
             encoder=(128, 128),
             head=(128,),
             iterations=240,
             every=8,
-            snapshots=30,
-            starts=128,
             horizon=2,
             discriminator_updates=12,
             discriminator_lr=2e-3,
             model_lr=3e-3,
-            warm=0,
             likelihood=1.0,
-            epochs=2,
-            minibatches=2,
             log_std=(-1.5, 1.0),
         )
     )

@@ -72,7 +72,7 @@ class SbIrrConfig:
         step = min(b - a for a, b in itertools.pairwise(seen)) / grid
         inner = BridgeConfig(problem.sigma, step, self.rounds, regression=regression)
         count = self.iterations if iterations is None else iterations
-        return RefineReference(count, inner, memory=self.memory if problem.mixed else 0, closed=self.closed)
+        return RefineReference(count, inner, memory=self.memory, closed=self.closed)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,6 @@ class Problem:
         parameters: its theta, where they are known.
         fresh: another draw of all snapshots, where it can be had.
         coarse: with fewer steps.
-        mixed: whether a fit finds the best law, so that what iterations led to may be combined; nets take some steps.
     """
 
     snapshots: list[Tensor]
@@ -99,7 +98,6 @@ class Problem:
     parameters: Tensor | None = None
     fresh: list[Tensor] | None = None
     coarse: bool = True
-    mixed: bool = True
 
 
 @dataclass(frozen=True)

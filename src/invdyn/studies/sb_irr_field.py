@@ -46,4 +46,4 @@ def gradient_field(config: SbIrrConfig, g: torch.Generator) -> Problem:
         return rows
 
     family = GradientNet(dimension, seed=int(torch.randint(2**31, (), generator=g)))
-    return Problem(population(), list(TIMES), family, sigma, law=law, fresh=population(), mixed=False)
+    return Problem(population(), list(TIMES), family, sigma, law=law, fresh=population())

@@ -33,7 +33,7 @@ def compare(name: str, problem: Problem, config: SbIrrConfig, seed: int) -> Part
     seen, at = [x.to(config.device) for x in problem.snapshots[::2]], problem.times[::2]
 
     def once(reference: Drift) -> Refined:
-        settings = replace(config.refine(problem), iterations=1, closed=False)
+        settings = replace(config.refine(problem, 1), closed=False)
         return refine_reference(seen, at, problem.family, settings, torch.Generator().manual_seed(seed), reference)
 
     found = refine_reference(seen, at, problem.family, config.refine(problem), torch.Generator().manual_seed(seed))
