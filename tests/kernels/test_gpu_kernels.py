@@ -151,6 +151,11 @@ def test_infinite_and_missing_numbers() -> None:
         assert torch.equal(found.isinf(), wanted.isinf())
 
 
+def test_infinite_and_missing_constants() -> None:
+    program, x = toys.unbounded_program(), values(20)[0][:2]
+    assert torch.equal(on_host(program)([x])[0].nan_to_num(7.0), program.evaluate(x)[0].nan_to_num(7.0))
+
+
 def test_the_processors_own_sine_in_float32_only() -> None:
     program = toys.program()
     assert "#define FAST_SINE" in emitter.emit_cuda(program, True, fast_sine=True).text

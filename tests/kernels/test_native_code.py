@@ -96,6 +96,13 @@ def test_infinite_missing_and_huge_numbers(dtype: torch.dtype) -> None:
         assert torch.equal(found.isinf(), wanted.isinf())
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_infinite_and_missing_constants(dtype: torch.dtype) -> None:
+    program = toys.unbounded_program()
+    x = values(20, dtype)[0][:2]
+    assert torch.equal(CompiledProgram(program)([x])[0].nan_to_num(7.0), program.evaluate(x)[0].nan_to_num(7.0))
+
+
 @pytest.mark.parametrize(("dtype", "ulps"), [(torch.float64, 4), (torch.float32, 4)])
 def test_sine_and_cosine_to_the_last_digits(dtype: torch.dtype, ulps: int) -> None:
     """Against the C library in higher precision, also near multiples of pi/2 and at the ends of the reduction."""

@@ -44,6 +44,17 @@ def program() -> Program:
     return trace("everything", everything, INPUTS)
 
 
+def unbounded(x: Any) -> dict[str, Any]:
+    """Constants that are no finite numbers, as operands and as results."""
+    inf, missing = float("inf"), float("nan")
+    some = [s.minimum(inf, x[0]), s.maximum(-inf, x[1]), s.select(x[0], inf, x[1], missing), s.add(x[0], missing)]
+    return {"some": [*some, inf, -inf, missing]}
+
+
+def unbounded_program() -> Program:
+    return trace("unbounded", unbounded, (Block("x", 2),))
+
+
 def values(n: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[torch.Tensor]:
     """x [4, n], y [3, n], p [2]."""
     generator = torch.Generator().manual_seed(seed)

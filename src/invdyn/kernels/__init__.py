@@ -10,6 +10,7 @@
 | `packing.py` | `Packed`: results written once each, without structural zeros |
 | `emit_c.py`, `vector_math.h`, `batches.h` | a program as C on vectors, through the batch, on threads |
 | `emit_cuda.py`, `cuda_math.h` | a program as a GPU kernel, one thread a sample |
+| `forms.py` | how both write an operation and a number |
 | `pieces.py` | long programs cut into functions that compilers can take |
 | `store.py`, `stored.py` | files kept by content, checked; programs kept by what they were traced from |
 | `compiler.py`, `compiled.py` | the system's C compiler; `CompiledProgram`: native code on CPU tensors of any layout |

@@ -19,6 +19,13 @@ struct Pair {
 static __device__ __forceinline__ T smaller(T a, T b) { return a != a || a < b ? a : b; }
 static __device__ __forceinline__ T larger(T a, T b) { return a != a || b < a ? a : b; }
 static __device__ __forceinline__ T sign_of(T x) { return x > 0 ? (T)1 : x < 0 ? (T)-1 : x * 0; }
+static __device__ __forceinline__ T abs_of(T x) { return CALL(fabs)(x); }
+static __device__ __forceinline__ T pick(bool which, T yes, T no) { return which ? yes : no; }
+static __device__ __forceinline__ T sqrt_of(T x) { return CALL(sqrt)(x); }
+static __device__ __forceinline__ T exp_of(T x) { return CALL(exp)(x); }
+static __device__ __forceinline__ T log_of(T x) { return CALL(log)(x); }
+static __device__ __forceinline__ T tanh_of(T x) { return CALL(tanh)(x); }
+static __device__ __forceinline__ T atan2_of(T y, T x) { return CALL(atan2)(y, x); }
 
 #if defined(FAST_SINE) && defined(SINGLE)
 static __device__ __forceinline__ bool is_far(T) { return false; }

@@ -8,9 +8,9 @@ piece calls a function, which would send every vector register to memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import resources
 
+from invdyn.kernels.forms import number, written
 from invdyn.kernels.pieces import pieces
 from invdyn.kernels.program import Program
 
@@ -23,23 +23,6 @@ ENOUGH = 2_000_000
 WORKSPACE = 256 * 1024
 """Bytes of numbers in and out that a block may have; half of a common second-level cache."""
 
-_FORMS: dict[str, Callable[..., str]] = {
-    "add": lambda a, b: f"{a}+{b}",
-    "sub": lambda a, b: f"{a}-{b}",
-    "mul": lambda a, b: f"{a}*{b}",
-    "div": lambda a, b: f"{a}/{b}",
-    "neg": lambda a: f"-{a}",
-    "sqrt": lambda a: f"vsqrt({a})",
-    "exp": lambda a: f"vexp({a})",
-    "log": lambda a: f"vlog({a})",
-    "tanh": lambda a: f"vtanh({a})",
-    "atan2": lambda a, b: f"vatan2({a},{b})",
-    "abs": lambda a: f"vabs({a})",
-    "sign": lambda a: f"vsign({a})",
-    "min": lambda a, b: f"vmin({a},{b})",
-    "max": lambda a, b: f"vmax({a},{b})",
-    "select": lambda a, b, x, y: f"pick({a}<{b},{x},{y})",
-}
 _ARGUMENTS = "(const T*restrict x,T*restrict y,const T*restrict u,V*restrict w,const Ahead*restrict f)"
 _SCALAR_FIRST = {"add", "sub", "mul", "div"}  # operators that C broadcasts a constant over a vector for
 
@@ -87,14 +70,14 @@ def _text(file: str) -> str:
 def _pieces(program: Program) -> tuple[str, int]:
     """The functions of the program, and how many numbers they leave for one another."""
     where, row, uniform = {}, 0, 0
-    number = 0
+    node = 0
     for block in program.inputs:
         for _ in range(block.size):
             if block.uniform:
-                where[number], uniform = f"all(u[{uniform}])", uniform + 1
+                where[node], uniform = f"all(u[{uniform}])", uniform + 1
             else:
-                where[number], row = f"*(const V*)(x+{row}*LANES)", row + 1
-            number += 1
+                where[node], row = f"*(const V*)(x+{row}*LANES)", row + 1
+            node += 1
     results: dict[int, list[int]] = {}
     for i, node in enumerate(program.results):
         results.setdefault(node, []).append(i)
@@ -112,7 +95,7 @@ def _pieces(program: Program) -> tuple[str, int]:
     filled = _rows(program, ready, "const")
     if filled:  # a table and a loop: compilers take minutes for ten thousand statements
         functions.append(f"static const int FILLED[]={{{','.join(str(i) for _, i in filled)}}};")
-        functions.append(f"static const T FILL[]={{{','.join(repr(program.args[n][0]) for n, _ in filled)}}};")
+        functions.append(f"static const T FILL[]={{{','.join(number(program.args[n][0]) for n, _ in filled)}}};")
         lines.insert(0, f"for(size_t i=0;i<{len(filled)};i++)*(V*)(y+FILLED[i]*LANES)=all(FILL[i]);")
     if angles:
         numbers = [where[program.args[a][0]].split("+")[1].split("*")[0] for a in angles]
@@ -166,7 +149,7 @@ def _piece(
 
     def name(a: int) -> str:
         if program.ops[a] == "const":
-            return f"(T){program.args[a][0]!r}"
+            return f"(T){number(program.args[a][0])}"
         if a not in known:
             known.add(a)
             stands = where[program.args[a][0]] if program.ops[a] == "input" else f"w[{crossing[a]}]"
@@ -186,7 +169,7 @@ def _piece(
                 lines.append(f"V s{args[0]},c{args[0]};vsincos({names[0]},&s{args[0]},&c{args[0]});")
             lines.append(f"const V t{i}={'s' if op == 'sin' else 'c'}{args[0]};")
         else:
-            lines.append(f"const V t{i}={_FORMS[op](*names)};")
+            lines.append(f"const V t{i}={written(op, *names)};")
         known.add(i)
         lines += fetches.get(i, ())
         if i in crossing:

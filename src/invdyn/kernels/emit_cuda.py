@@ -14,10 +14,11 @@ as one function, 65,000 operations do not get through the assembler in ten minut
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from invdyn.kernels.forms import number, written
 from invdyn.kernels.pieces import pieces
 from invdyn.kernels.program import Program
 
@@ -35,26 +36,6 @@ STAGE = 48 * 1024
 """Bytes of shared memory a block takes at most while it has more than one warp; three to four blocks then fit."""
 STAGE_OF_A_WARP = 96 * 1024
 """Bytes one warp may take; arrays beyond it are read and written where they stand."""
-
-_FORMS: dict[str, Callable[..., str]] = {
-    "add": lambda a, b: f"{a}+{b}",
-    "sub": lambda a, b: f"{a}-{b}",
-    "mul": lambda a, b: f"{a}*{b}",
-    "div": lambda a, b: f"{a}/{b}",
-    "neg": lambda a: f"-{a}",
-    "sqrt": lambda a: f"CALL(sqrt)({a})",
-    "sin": lambda a: f"sincos_of({a}).sine",
-    "cos": lambda a: f"sincos_of({a}).cosine",
-    "exp": lambda a: f"CALL(exp)({a})",
-    "log": lambda a: f"CALL(log)({a})",
-    "tanh": lambda a: f"CALL(tanh)({a})",
-    "atan2": lambda a, b: f"CALL(atan2)({a},{b})",
-    "abs": lambda a: f"CALL(fabs)({a})",
-    "sign": lambda a: f"sign_of({a})",
-    "min": lambda a, b: f"smaller({a},{b})",
-    "max": lambda a, b: f"larger({a},{b})",
-    "select": lambda a, b, x, y: f"({a}<{b}?{x}:{y})",
-}
 
 
 @dataclass(frozen=True)
@@ -242,7 +223,7 @@ def _stretch(
                 lines.append(f"const Pair w{a}=sincos_of({_name(program, a)});")
             lines.append(f"const T t{i}=w{a}.{'sine' if op == 'sin' else 'cosine'};")
         else:
-            lines.append(f"const T t{i}={_FORMS[op](*(_name(program, a) for a in args))};")
+            lines.append(f"const T t{i}={written(op, *(_name(program, a) for a in args))};")
         if i in crossing:
             lines.append(f"w[{crossing[i]}]=t{i};")
         lines += [f"{place}=t{i};" for place in writes.get(i, ())]
@@ -250,11 +231,4 @@ def _stretch(
 
 
 def _name(program: Program, node: int) -> str:
-    return f"((T){_number(program.args[node][0])})" if program.ops[node] == "const" else f"t{node}"
-
-
-def _number(x: float) -> str:
-    """A float as C reads it."""
-    if x != x:
-        return "(0.0/0.0)"
-    return repr(x) if abs(x) != float("inf") else f"({'-' if x < 0 else ''}1e308*10.0)"
+    return f"((T){number(program.args[node][0])})" if program.ops[node] == "const" else f"t{node}"

@@ -43,16 +43,16 @@ typedef struct { /* lines of memory a program may ask for while it computes */
 
 static inline V all(T x) { return x - (V){0}; }
 static inline V pick(M mask, V yes, V no) { return (V)(((M)yes & mask) | ((M)no & ~mask)); }
-static inline V vabs(V x) { return (V)((M)x & ~((M)all(-0.0))); }
-static inline V vsign(V x) { return pick(x > 0, all(1), pick(x < 0, all(-1), x * 0)); }
-static inline V vmin(V a, V b) { return pick((a < b) | (a != a), a, b); } /* missing numbers go on */
-static inline V vmax(V a, V b) { return pick((b < a) | (a != a), a, b); }
+static inline V abs_of(V x) { return (V)((M)x & ~((M)all(-0.0))); }
+static inline V sign_of(V x) { return pick(x > 0, all(1), pick(x < 0, all(-1), x * 0)); }
+static inline V smaller(V a, V b) { return pick((a < b) | (a != a), a, b); } /* missing numbers go on */
+static inline V larger(V a, V b) { return pick((b < a) | (a != a), a, b); }
 static inline int any(M mask) {
     I found = 0;
     for (size_t i = 0; i < LANES; i++) found |= mask[i];
     return found != 0;
 }
-static inline V vsqrt(V x) {
+static inline V sqrt_of(V x) {
     V r;
     for (size_t i = 0; i < LANES; i++) r[i] = SQRT(x[i]);
     return r;
@@ -63,10 +63,10 @@ static inline V vsqrt(V x) {
         for (size_t i = 0; i < LANES; i++) r[i] = call(x[i]); \
         return r; \
     }
-LANEWISE(vexp, CALL(exp))
-LANEWISE(vlog, CALL(log))
-LANEWISE(vtanh, CALL(tanh))
-static __attribute__((noinline)) V vatan2(V y, V x) {
+LANEWISE(exp_of, CALL(exp))
+LANEWISE(log_of, CALL(log))
+LANEWISE(tanh_of, CALL(tanh))
+static __attribute__((noinline)) V atan2_of(V y, V x) {
     V r;
     for (size_t i = 0; i < LANES; i++) r[i] = CALL(atan2)(y[i], x[i]);
     return r;
@@ -116,7 +116,7 @@ static inline void near_sincos(V x, V *s, V *c) {
     *c = (V)((M)second ^ (((quarter + 1) & 2) << up));
 }
 
-static inline M is_far(V x) { return ~(vabs(x) < LIMIT); }
+static inline M is_far(V x) { return ~(abs_of(x) < LIMIT); }
 
 static inline void vsincos(V x, V *s, V *c) {
     near_sincos(x, s, c);
