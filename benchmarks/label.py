@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from invdyn.actions.base import InverseModel
-from invdyn.actions.inverse import InverseConfig, build_inverse
-from invdyn.actions.inverse_nets import InverseNet
+from invdyn.actions.inverse import InverseConfig
+from invdyn.actions.inverse_nets import InverseNet, build_inverse
 from invdyn.actions.sliding import infer_episodes, plan_blocks
 from invdyn.episodes import open_dataset, write_dataset
 from invdyn.episodes.dataset import Dataset

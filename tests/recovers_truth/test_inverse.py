@@ -11,8 +11,8 @@ import torch
 
 from invdyn.actions.closed_form import ClosedFormInverse
 from invdyn.actions.fit import default_trainer, fit_inverse, labelled_windows
-from invdyn.actions.inverse import InverseConfig, build_inverse
-from invdyn.actions.inverse_nets import BLOCK
+from invdyn.actions.inverse import InverseConfig
+from invdyn.actions.inverse_nets import BLOCK, build_inverse
 from invdyn.actions.ridge import ridge
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.episode import Episode

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from invdyn.actions.inverse import InverseConfig, build_inverse
-from invdyn.actions.inverse_nets import InverseNet
+from invdyn.actions.inverse import InverseConfig
+from invdyn.actions.inverse_nets import InverseNet, build_inverse
 from invdyn.episodes.signal import Schema, SignalSpec
 from invdyn.episodes.windows import WindowBatch
 from invdyn.errors import ConfigError, FormatError, InvdynError, UnknownNameError

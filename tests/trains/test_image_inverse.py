@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from invdyn.actions.fit import FittedInverse, default_trainer, fit_inverse, labelled_windows
-from invdyn.actions.inverse import InverseConfig, build_inverse
+from invdyn.actions.inverse import InverseConfig
+from invdyn.actions.inverse_nets import build_inverse
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.episode import Episode
 from invdyn.episodes.signal import Signal

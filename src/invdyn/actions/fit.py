@@ -14,8 +14,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from invdyn.actions.features import RUN
-from invdyn.actions.inverse import InverseConfig, build_inverse
-from invdyn.actions.inverse_nets import InverseNet
+from invdyn.actions.inverse import InverseConfig
+from invdyn.actions.inverse_nets import InverseNet, build_inverse
 from invdyn.actions.ridge import start_at_ridge
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.windows import WindowBatch, WindowSampler

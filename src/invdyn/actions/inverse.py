@@ -1,21 +1,17 @@
-"""`InverseConfig` and `build_inverse`: encoder x temporal mask x typed head."""
+"""`InverseConfig`: encoder x temporal mask x typed head, as settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from invdyn.episodes.signal import Schema
 from invdyn.episodes.windows import Window
 from invdyn.errors import ConfigError
 from invdyn.nn.encoders import ConvKind
 from invdyn.nn.heads import HeadKind
 from invdyn.nn.temporal import TemporalMask, visible_offsets
 
-if TYPE_CHECKING:
-    from invdyn.actions.inverse_nets import InverseNet
-
-__all__ = ["InverseConfig", "build_inverse"]
+__all__ = ["InverseConfig"]
 
 
 @dataclass(frozen=True)
@@ -97,15 +93,3 @@ class InverseConfig:
     def visible(self) -> list[bool]:
         """Which steps of the window may be used."""
         return visible_offsets(self.mask, self.before, self.after)
-
-
-def build_inverse(config: InverseConfig, schema: Schema) -> InverseNet:
-    """The untrained model for recordings of this schema.
-
-    Raises:
-        UnknownNameError: an input or target that the recordings do not have.
-        ConfigError: a text input, a target that is not numeric, a head that does not fit it.
-    """
-    from invdyn.actions.inverse_nets import InverseNet
-
-    return InverseNet(config, tuple(schema[name] for name in config.inputs), schema[config.target])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from invdyn.actions.base import InverseModel
 from invdyn.actions.features import WindowFeatures
 from invdyn.actions.inverse import InverseConfig
-from invdyn.episodes.signal import SignalSpec
+from invdyn.episodes.signal import Schema, SignalSpec
 from invdyn.episodes.windows import WindowBatch
 from invdyn.nn.distributions import CauseDistribution
 from invdyn.nn.encoders import MLP
@@ -21,7 +21,7 @@ from invdyn.nn.seed_axis import SeedAxis
 from invdyn.nn.temporal import MaskedTransformer, TemporalMask, attention_mask
 from invdyn.training.saving import weights_hash
 
-__all__ = ["InverseNet"]
+__all__ = ["InverseNet", "build_inverse"]
 
 BLOCK = 1024
 """Windows computed at a time without gradients: their activations stay in the core's cache."""
@@ -171,3 +171,13 @@ def _blocks(batch: WindowBatch) -> list[WindowBatch]:
         )
 
     return [cut(slice(i, i + BLOCK)) for i in range(0, len(batch), BLOCK)]
+
+
+def build_inverse(config: InverseConfig, schema: Schema) -> InverseNet:
+    """The untrained model for recordings of this schema.
+
+    Raises:
+        UnknownNameError: an input or target that the recordings do not have.
+        ConfigError: a text input, a target that is not numeric, a head that does not fit it.
+    """
+    return InverseNet(config, tuple(schema[name] for name in config.inputs), schema[config.target])
