@@ -27,6 +27,7 @@ from invdyn.episodes.formats.opensim import angle_unit, coordinate_name
 from invdyn.episodes.formats.opensim_tables import Table, read_table
 from invdyn.episodes.smooth_opensim import OpenSimMotion, natural_spline, opensim_motion
 from invdyn.errors import SignalError
+from invdyn.forces.torques_smoothing import follow_couplings
 from invdyn.kernels.function import Backend
 
 __all__ = ["OpenSimProblem", "coordinate_motion", "load_wrenches", "opensim_problem"]
@@ -139,26 +140,15 @@ def coordinate_motion(
     lost = [c.name for k, c in enumerate(model.coordinates) if c.name not in columns and k not in driven]
     if lost:
         log.warning("%s: no column for %s; they keep the model's default.", path, ", ".join(lost))
+    told = q.copy()
+    if driven:
+        follow_couplings(model.bodies, q, v, a)
     for k in driven:
-        told = q[:, k].copy()
-        _follow(model, k, q, v, a)
-        off = float(np.abs(told - q[:, k]).max())
+        off = float(np.abs(told[:, k] - q[:, k]).max())
         if model.coordinates[k].name in columns and off > DISAGREES:
             name = model.coordinates[k].name
             log.warning("%s: %s is up to %.3g off its coupling, which is taken instead.", path, name, off)
     return OpenSimMotion(found.time, q, v, a)
-
-
-def _follow(model: OsimModel, k: int, q: np.ndarray, v: np.ndarray, a: np.ndarray) -> None:
-    """Set coordinate k from those it is coupled to; in place."""
-    drive = model.bodies.couplings[k]
-    rows = torch.from_numpy(np.ascontiguousarray(q.T))
-    q[:, k] = np.asarray(drive.displacement(list(rows)))
-    v[:, k], a[:, k] = 0.0, 0.0
-    for i, (slope, curvature) in drive.slopes(list(rows)).items():
-        slope, curvature = np.asarray(slope), np.asarray(curvature)
-        v[:, k] += slope * v[:, i]
-        a[:, k] += slope * a[:, i] + curvature * v[:, i] ** 2
 
 
 def load_wrenches(

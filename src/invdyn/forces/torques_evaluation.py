@@ -84,13 +84,42 @@ def passive_forces(model: BodyModel, motion: SmoothMotion) -> Float[np.ndarray, 
     return found
 
 
-def passive_slopes(model: BodyModel, motion: SmoothMotion) -> Float[np.ndarray, "time nv 3"]:
-    """Of each of `passive_forces`, in its own displacement, velocity and acceleration."""
+def passive_slopes(model: BodyModel, motion: SmoothMotion, number: int) -> Float[np.ndarray, "time nv 3"]:
+    """Of `passive_forces`, in displacement, velocity and acceleration of a velocity number, coupled ones following.
+
+    A coupled coordinate x(q) moves by x' and, while q moves, gains the speed x'' v: its spring errs with the first, its
+    damper and friction with both.
+    """
     found = np.zeros((*motion.v.shape, 3))
-    for k, c in enumerate(model.coordinates):
-        found[:, k, 0] = -c.stiffness
-        found[:, k, 1] = -c.damping - c.friction / SLIDES / np.cosh(np.clip(motion.v[:, k] / SLIDES, -300, 300)) ** 2
+    shift, speed = follower_slopes(model, motion, number)
+    for k in np.flatnonzero((shift != 0).any(0) | (speed != 0).any(0)):
+        c = model.coordinates[k]
+        drag = c.damping + c.friction / SLIDES / np.cosh(np.clip(motion.v[:, k] / SLIDES, -300, 300)) ** 2
+        found[:, k, 0] = -c.stiffness * shift[:, k] - drag * speed[:, k]
+        found[:, k, 1] = -drag * shift[:, k]
     return found
+
+
+def follower_slopes(
+    model: BodyModel, motion: SmoothMotion, number: int
+) -> tuple[Float[np.ndarray, "time nv"], Float[np.ndarray, "time nv"]]:
+    """d displacement and d velocity of every velocity number in the displacement of one, which coupled ones follow."""
+    shift, speed = np.zeros(motion.v.shape), np.zeros(motion.v.shape)
+    shift[:, number] = 1.0
+    at_q, at_v = plain_numbers(model) if model.couplings else ([], [])
+    place = dict(zip(at_v, at_q))
+    if number in place:
+        followers = [(k, place[k]) for k in at_v if place[k] in model.couplings]
+        ends = []
+        for by in (STEP, -STEP):
+            q, v, a = motion.q.copy(), motion.v.copy(), motion.a.copy()
+            q[:, place[number]] += by
+            follow_couplings(model, q, v, a)
+            ends.append((q, v))
+        for k, i in followers:
+            shift[:, k] = (ends[0][0][:, i] - ends[1][0][:, i]) / (2 * STEP)
+            speed[:, k] = (ends[0][1][:, k] - ends[1][1][:, k]) / (2 * STEP)
+    return shift, speed
 
 
 def forces_std(
@@ -102,8 +131,8 @@ def forces_std(
     number k, L_k L_k' the smoother's covariance of number k, and r_kl the noise's correlation between numbers: what the
     smoother leaves of two numbers' noise is as correlated as the noise itself where it treats them alike, which is our
     approximation where it does not. Derivatives are of everything that depends on the motion: the dynamics, loads that
-    stand in the world, coupled coordinates, and what the joints' own springs, dampers and friction give (of coupled
-    joints left out). What the model itself is uncertain of, and the loads, is not in it.
+    stand in the world, coupled coordinates, and what the joints' own springs, dampers and friction give (coupled joints
+    included). What the model itself is uncertain of, and the loads, is not in it.
 
     Args:
         tell: called with the share that is done.
@@ -129,11 +158,10 @@ def _std(evaluation: Evaluation, motion: SmoothMotion) -> Float[np.ndarray, "tim
     noisy = np.flatnonzero(spread.any(axis=(0, 2, 3)))
     if not len(noisy):
         return np.zeros(motion.v.shape)
-    passive = passive_slopes(evaluation.model, motion)
     pulls = []
     for k, slope in zip(noisy, force_slopes(evaluation, motion, noisy.tolist())):
-        slope[:, k] -= passive[:, k]
-        pulls.append(slope @ _roots(spread[:, k]))
+        own = slope - passive_slopes(evaluation.model, motion, int(k))
+        pulls.append(own @ _roots(spread[:, k]))
     whole = np.stack(pulls)  # [noisy, T, nv, 3]
     mixed = whole
     if motion.correlation is not None:

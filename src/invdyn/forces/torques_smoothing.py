@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -196,10 +197,15 @@ def follow_couplings(
     v: Float[np.ndarray, "steps nv"],
     a: Float[np.ndarray, "steps nv"],
 ) -> None:
-    """Set coupled coordinates from those that decide them, in place: x(q), x' v, x' a + x'' v^2."""
+    """Set coupled coordinates from those that decide them, in place: x(q), x' v, x' a + x'' v^2.
+
+    Raises:
+        ConfigError: couplings that run in a circle.
+    """
     at_q, at_v = plain_numbers(model) if model.couplings else ([], [])
     velocity = dict(zip(at_q, at_v))
-    for number, drive in model.couplings.items():
+    for number in _decided_first(model):
+        drive = model.couplings[number]
         k = velocity[number]
         rows = list(torch.from_numpy(np.ascontiguousarray(q.T)))
         q[:, number] = np.asarray(drive.displacement(rows))
@@ -208,3 +214,15 @@ def follow_couplings(
             s, c = np.asarray(slope), np.asarray(curvature)
             v[:, k] += s * v[:, i]
             a[:, k] += s * a[:, i] + c * v[:, i] ** 2
+
+
+def _decided_first(model: BodyModel) -> tuple[int, ...]:
+    """Coupled position numbers, each after those it follows: a coupled coordinate may decide another."""
+    followed = {n: {t.q for t in drive.terms} & set(model.couplings) for n, drive in model.couplings.items()}
+    try:
+        return tuple(TopologicalSorter(followed).static_order())
+    except CycleError as error:
+        circle = " follows ".join(repr(position_names(model)[n]) for n in error.args[1])
+        raise ConfigError(
+            f"model {model.name!r}: {circle}; expected couplings that do not run in a circle. Leave one of them out."
+        ) from None
