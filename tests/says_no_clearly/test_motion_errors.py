@@ -525,4 +525,8 @@ def test_columns_of_loads() -> None:
     )
     refused(lambda: ExternalLoad("left", "calcn_l", torque="l_t").over(forces), "0 columns begin with 'l_t'", "torque")
     forces.values[1, 0] = np.nan
-    refused(lambda: ExternalLoad("right", "calcn_r", force="ground_force_v").over(forces), "missing cells", "Write 0")
+    refused(
+        lambda: ExternalLoad("right", "calcn_r", force="ground_force_v").over(forces),
+        "column 'ground_force_vx' has no number at 1 s (row 2)",
+        "Write 0",
+    )

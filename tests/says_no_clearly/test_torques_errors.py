@@ -13,6 +13,7 @@ from torques_case import ARM, HOPPER, SLIDER, swing, write_csv, write_robot
 from invdyn.bodies.model import BodyModel
 from invdyn.bodies.urdf import read_urdf
 from invdyn.cli.main import main
+from invdyn.episodes.formats.external_loads import ExternalLoads
 from invdyn.episodes.formats.opensim_tables import Table
 from invdyn.errors import ConfigError, InvdynError, SignalError, UnknownNameError
 from invdyn.forces.torques import TorqueSettings, recover_torques
@@ -138,6 +139,37 @@ def test_loads() -> None:
     with pytest.raises(SignalError) as raised:
         table_loads(table, "grf.mot", {"foot": "right"})
     assert "no columns right_vx, right_vy, right_vz for the load on 'foot'; it has left." in str(raised.value)
+
+
+GROUND = tuple(f"ground_force_{what}{axis}" for what in "vp" for axis in "xyz")
+
+
+def loads_of(names: tuple[str, ...]) -> ExternalLoads:
+    return table_loads(Table(names, TIME, np.zeros((50, len(names))), False), "grf.mot", {"foot": "ground_force"})
+
+
+def test_loads_that_say_less_than_they_might(caplog: pytest.LogCaptureFixture) -> None:
+    """OpenSim's tables call the moments of ground_force_vx ground_torque_x: they are not lost in silence."""
+    (load,) = loads_of((*GROUND, *(f"ground_torque_{axis}" for axis in "xyz"))).loads
+    assert (load.force, load.point, load.torque) == ("ground_force_v", "ground_force_p", "ground_torque_")
+    assert not caplog.records
+    (load,) = loads_of(GROUND[:3]).loads
+    assert (load.point, load.torque) == (None, None)
+    assert "grf.mot: no columns ground_force_px ...: the load acts at the origin of 'foot'." in caplog.text
+    assert "no columns ground_force_mx nor ground_torque_x: the load on 'foot' has no moment." in caplog.text
+    with pytest.raises(SignalError, match=r"column ground_force_px without ground_force_pz; expected x, y and z"):
+        loads_of(GROUND[:5])
+
+
+def test_points_that_are_no_metres_are_reported(arm: BodyModel, caplog: pytest.LogCaptureFixture) -> None:
+    still = Positions(TIME, np.zeros((50, 2)), (True, True), (), "still.csv")
+    names = tuple(f"f_{what}{axis}" for what in "vpm" for axis in "xyz")
+    for point, force, told in ((500.0, 10.0, True), (0.5, 10.0, False), (500.0, 0.0, False)):
+        table = Table(names, TIME, np.tile([0, 0, force, point, 0, 0, 0, 0, 0], (50, 1)), False)
+        caplog.clear()
+        loads = table_loads(table, "grf.mot", {"hand": "f"})
+        recover_torques(arm, still, TorqueSettings(smoother="none", sweep=()), (loads, table))
+        assert ("load 'hand=f' acts 500 m from 'hand', as its points are taken as m" in caplog.text) is told
 
 
 def test_smoothing(arm: BodyModel) -> None:

@@ -35,6 +35,8 @@ __all__ = ["OpenSimProblem", "coordinate_motion", "load_wrenches", "opensim_prob
 log = logging.getLogger(__name__)
 
 Couplings = Literal["model", "table"]
+FAR, FAINT = 10.0, 1.0
+"""m from the body beyond which a load is reported, and N below which it does not count (points of no load are wild)."""
 DISAGREES = 1e-3
 """rad or m; coupled columns further from their coupling are reported."""
 
@@ -194,6 +196,16 @@ def load_wrenches(
         at = origin[load.body]
         if point is not None:
             at = origin[load.point_frame] + _turned(rotation[load.point_frame], point)
+            pushing = np.linalg.norm(push, axis=1) > FAINT
+            away = float(np.median(np.linalg.norm(at - origin[load.body], axis=1)[pushing])) if pushing.any() else 0.0
+            if point.any() and away > FAR:
+                log.warning(
+                    "%s: load %r acts %.4g m from %r, as its points are taken as m. Convert them if they are not.",
+                    loads.path,
+                    load.name,
+                    away,
+                    load.body,
+                )
         index = sites[load.body].body
         if index >= 0:
             body = tree.bodies[index].name

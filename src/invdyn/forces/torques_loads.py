@@ -6,6 +6,7 @@ moment about the world's origin, per body.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from invdyn.episodes.formats.opensim_tables import Table, read_table
 from invdyn.episodes.smooth_opensim import OpenSimMotion
 from invdyn.errors import SignalError, unknown_name
 from invdyn.forces.opensim_problem import load_wrenches
+
+log = logging.getLogger(__name__)
 
 __all__ = ["WorldLoads", "body_wrenches", "plate_table", "table_loads", "world_loads", "xml_loads"]
 
@@ -58,20 +61,41 @@ def xml_loads(path: Path | str) -> tuple[ExternalLoads, Table]:
 def table_loads(table: Table, path: Path | str, bodies: Mapping[str, str]) -> ExternalLoads:
     """What `BODY=STEM` says of a table: columns `<stem>_vx ..` N, `<stem>_px ..` m, `<stem>_mx ..` N m, in the world.
 
+    OpenSim's own tables hold the moments of `ground_force_vx ..` as `ground_torque_x ..`, which are taken as well. What
+    a load has no columns for is logged: without points it acts at the body's origin.
+
     Raises:
-        SignalError: a stem without the three force columns.
+        SignalError: a stem without the three force columns, or with one or two of points or moments.
     """
+
+    def begins(beginning: str) -> bool:
+        there = [axis for axis in "xyz" if beginning + axis in table.names]
+        if len(there) in (1, 2):
+            lost = next(axis for axis in "xyz" if axis not in there)
+            raise SignalError(
+                f"{path}: column {beginning}{there[0]} without {beginning}{lost}; expected x, y and z. "
+                "Export the table again."
+            )
+        return bool(there)
+
     loads = []
     for body, stem in bodies.items():
-        has = {what: all(f"{stem}_{what}{axis}" in table.names for axis in "xyz") for what in "vpm"}
-        if not has["v"]:
+        if not begins(f"{stem}_v"):
             stems = sorted({n[:-3] for n in table.names if n.endswith("_vx")})
             raise SignalError(
                 f"{path}: no columns {stem}_vx, {stem}_vy, {stem}_vz for the load on {body!r}; "
                 f"it has {', '.join(stems) or 'no forces named so'}. Correct --grf-body {body}=STEM."
             )
-        parts = {what: f"{stem}_{what}" if there else None for what, there in has.items()}
-        loads.append(ExternalLoad(f"{body}={stem}", body, force=parts["v"], point=parts["p"], torque=parts["m"]))
+        point = f"{stem}_p" if begins(f"{stem}_p") else None
+        moments = [f"{stem}_m", *([f"{stem.replace('force', 'torque')}_"] if "force" in stem else [])]
+        moment = next((m for m in moments if begins(m)), None)
+        if point is None:
+            log.warning("%s: no columns %s_px ...: the load acts at the origin of %r.", path, stem, body)
+        if moment is None:
+            log.warning(
+                "%s: no columns %s: the load on %r has no moment.", path, " nor ".join(m + "x" for m in moments), body
+            )
+        loads.append(ExternalLoad(f"{body}={stem}", body, force=f"{stem}_v", point=point, torque=moment))
     return ExternalLoads(tuple(loads), "", Path(path))
 
 

@@ -103,9 +103,10 @@ class ExternalLoad:
                 )
             values = table.columns(names)
             if np.isnan(values).any():
+                row, column = np.argwhere(np.isnan(values))[0]
                 raise complaint(
                     path,
-                    f"missing cells in columns {identifier[:60]!r}",
+                    f"column {names[column][:60]!r} has no number at {table.time[row]:g} s (row {row + 1})",
                     expected="a number in every row",
                     remedy="Write 0 where there is no load.",
                 )
