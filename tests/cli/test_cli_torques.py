@@ -16,6 +16,7 @@ from invdyn.bodies.urdf import read_urdf
 from invdyn.cli.torques_report import BINS, thinned
 from invdyn.episodes import open_dataset
 from invdyn.episodes.formats.opensim_tables import Table, read_table, write_table
+from invdyn.training.progress import Bar
 
 NO_SWEEP = ("--sweep", "3", "6")
 
@@ -83,6 +84,31 @@ def test_outputs_are_never_overwritten_unasked(invdyn: Run, arm: Path, motion: P
     dataset = tmp_path / "set"
     assert invdyn("torques", arm, motion, "--out", dataset, *NO_SWEEP).code == 0
     invdyn("torques", arm, motion, "--out", dataset, *NO_SWEEP).refused("exists already")
+
+
+def test_the_bar_says_what_is_read(
+    invdyn: Run, arm: Path, motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading and the inverse kinematics take seconds of a big file: the bar names them from the start."""
+    stages: list[str] = []
+    totals: list[float] = []
+    monkeypatch.setattr(Bar, "advance", lambda self, n=1, note=None: stages.append(note or ""))
+    monkeypatch.setattr(Bar, "expect", lambda self, total: totals.append(total))
+    invdyn("torques", arm, motion, "--out", tmp_path / "tau.csv", "--json").value  # noqa: B018 - it must succeed
+    told = list(dict.fromkeys(s for s in stages if s))
+    assert told[:4] == [f"reading {arm}", f"reading {motion}", "compiling the dynamics", "smoothing"]
+    assert told[-1] == f"writing {tmp_path / 'tau.csv'}"
+    assert totals == [300]
+
+
+def test_values_that_are_missing_are_told(invdyn: Run, arm: Path, tmp_path: Path) -> None:
+    time, q, _, _ = swing()
+    q[100:110, 1] = np.nan
+    path = tmp_path / "gap.mot"
+    write_table(Table(("shoulder", "elbow"), time, q, in_degrees=False), path)
+    told = invdyn("torques", arm, path, "--out", tmp_path / "tau.csv", *NO_SWEEP)
+    assert told.code == 0
+    assert "gap.mot: of 300 steps some have no value, which smoothing bridges: elbow at 10" in told.err
 
 
 def test_people_get_tables(invdyn: Run, arm: Path, motion: Path, tmp_path: Path) -> None:

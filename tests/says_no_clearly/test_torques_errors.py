@@ -20,6 +20,7 @@ from invdyn.forces.torques import TorqueSettings, recover_torques
 from invdyn.forces.torques_columns import Columns, Positions, match_positions, table_columns
 from invdyn.forces.torques_contacts import ContactPoint, contact_model, upwards
 from invdyn.forces.torques_loads import table_loads
+from invdyn.forces.torques_results import check_target
 from invdyn.forces.torques_smoothing import smooth_positions
 
 Cli = Callable[..., str]
@@ -233,6 +234,8 @@ def test_settings(options: dict[str, object], told: str) -> None:
         (("--contacts", "hand@0"), "expected SITE or SITE@x,y,z in m"),
         (("--root", "free"), "no column for 'root.tx' of model 'arm' (nor for root.ty"),
         (("--smooth", "kalman"), "--smooth"),
+        (("--up", "z"), "--up z turns markers and plates (.trc, .c3d), of which there are none. Leave it out."),
+        (("--markers", "a=b"), "--markers goes with .trc and .c3d files. Leave it out, or name columns."),
     ],
 )
 def test_options(refused: Cli, args: tuple[str, ...], told: str) -> None:
@@ -244,6 +247,29 @@ def test_outputs(refused: Cli, tmp_path: Path) -> None:
     (tmp_path / "old.html").write_text("mine")
     told = refused("--report", tmp_path / "old.html")
     assert "old.html exists already. Choose another --report, or pass --overwrite" in told
+    for again in (("--report", tmp_path / "out.csv"), ("--out", tmp_path / "a.csv", tmp_path / "a.csv")):
+        assert ".csv is named twice among --out and --report. Give each a name of its own." in refused(*again)
+
+
+def test_where_recordings_can_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"2 recordings for one .csv file. Choose one with --episode N"):
+        check_target(tmp_path / "a.csv", [TIME, TIME])
+    with pytest.raises(ConfigError, match=r"recording 1 has 100 frames/s, the first one 50. Write them one by one"):
+        check_target(tmp_path / "a", [TIME, TIME / 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("shoulder [rad],elbow [rad]\n0,0\n1,1\n", "Pass --read fps=... or --read time=column (of the seconds)."),
+        ("time,shoulder [rad],elbow [rad]\n0,0,0\n1,1,nan\n", "or pass --read nan=mask to read such steps"),
+        ("time,shoulder [rad],elbow [rad]\n0,0,0\n", "expected two steps at least. Pass --read fps=..."),
+        ("time,shoulder [rad],elbow [rad]\n0,0,0\n0,0,0\n", "Name the right time column (--read time=...)"),
+    ],
+)
+def test_remedies_of_readers_are_options(refused: Cli, tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "motion.csv").write_text(text)
+    assert told in refused(motion=tmp_path / "motion.csv")
 
 
 def test_motion_and_loads_files(refused: Cli, tmp_path: Path) -> None:

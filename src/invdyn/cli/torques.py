@@ -18,6 +18,7 @@ from invdyn.errors import ConfigError
 if TYPE_CHECKING:
     from invdyn.forces.torques import Torques as Found
     from invdyn.forces.torques import TorqueSettings
+    from invdyn.training.progress import Bar
 
 __all__ = ["Torques"]
 
@@ -79,57 +80,66 @@ class Torques:
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
-        from invdyn.bodies.dynamics import Dynamics
-        from invdyn.bodies.files import load_model
-        from invdyn.forces.torques import recover_torques
-        from invdyn.forces.torques_results import summary_of, write_torques
         from invdyn.training.progress import progress
 
         settings = self._settings()
         self._check_outputs()
-        with as_options():
-            model = load_model(self.model, self.root, ignore=self.ignore, geometry=not self.no_geometry)
-            given = Recorded(self.motion, self.reading, self.up, pairs("--markers", self.markers, "R.Knee=RKNE"))
-            positions, tasks, fit = read_motion(model, given)
-            loads = read_loads(model, given, self.grf, pairs("--grf-body", self.grf_body, "foot_r=ground_force"))
+        with as_options(), progress(None, "torques", unit="frames") as bar:
+            return self._recover(settings, bar)
+
+    def _recover(self, settings: TorqueSettings, bar: Bar) -> dict[str, Any]:
+        from invdyn.bodies.dynamics import Dynamics
+        from invdyn.bodies.files import load_model
+        from invdyn.forces.torques import recover_torques
+        from invdyn.forces.torques_results import check_target, summary_of, write_torques
+
+        bar.advance(0, f"reading {self.model}")
+        model = load_model(self.model, self.root, ignore=self.ignore, geometry=not self.no_geometry)
+        given = Recorded(self.motion, self.reading, self.up, pairs("--markers", self.markers, "R.Knee=RKNE"))
+        bodies = pairs("--grf-body", self.grf_body, "foot_r=ground_force")
+        loads = read_loads(model, given, self.grf, bodies, bar)
+        positions, tasks, fit = read_motion(model, given, bar)
+        for out in self.out:
+            check_target(out, [p.time for p in positions])
+        bar.advance(0, "compiling the dynamics")
         dynamics = Dynamics(model)
         found: list[Found] = []
         frames = sum(len(r.time) for r in positions)
+        bar.expect(frames)
         outputs = [*self.out, *([] if self.report is None else [self.report])]
-        with progress(frames, "torques", unit="frames") as bar:
-            for recording in positions:
-                told_so_far = 0.0
+        for recording in positions:
+            told_so_far = 0.0
 
-                def tell(stage: str, share: float, frames: int = len(recording.time)) -> None:
-                    nonlocal told_so_far
-                    bar.advance((share - told_so_far) * frames * (1 - WRITING), stage)
-                    told_so_far = share
+            def tell(stage: str, share: float, frames: int = len(recording.time)) -> None:
+                nonlocal told_so_far
+                bar.advance((share - told_so_far) * frames * (1 - WRITING), stage)
+                told_so_far = share
 
-                found.append(recover_torques(model, recording, settings, loads, dynamics=dynamics, tell=tell))
-                tell("", 1.0)
-            told = {
-                "model": str(self.model),
-                "motion": str(self.motion),
-                "grf": None if self.grf is None else str(self.grf),
-            }
-            metadata = {**told, "settings": _plain(settings)}
-            result = {
-                **told,
-                "out": [str(o) for o in self.out],
-                "report": None if self.report is None else str(self.report),
-                "mass": model.mass,
-                "markers": fit or None,
-                "recordings": [summary_of(f) for f in found],
-            }
-            for out in outputs:
-                bar.advance(0, f"writing {out}")
-                if out == self.report:
-                    from invdyn.cli.torques_report import write_torque_report
+            found.append(recover_torques(model, recording, settings, loads, dynamics=dynamics, tell=tell))
+            tell("", 1.0)
+        told = {
+            "model": str(self.model),
+            "motion": str(self.motion),
+            "grf": None if self.grf is None else str(self.grf),
+        }
+        metadata = {**told, "settings": _plain(settings)}
+        result = {
+            **told,
+            "out": [str(o) for o in self.out],
+            "report": None if self.report is None else str(self.report),
+            "mass": model.mass,
+            "markers": fit or None,
+            "recordings": [summary_of(f) for f in found],
+        }
+        for out in outputs:
+            bar.advance(0, f"writing {out}")
+            if out == self.report:
+                from invdyn.cli.torques_report import write_torque_report
 
-                    write_torque_report(out, result, found)
-                else:
-                    write_torques(found, out, tasks, metadata, overwrite=self.overwrite or out.is_dir())
-                bar.advance(frames * WRITING / len(outputs))
+                write_torque_report(out, result, found)
+            else:
+                write_torques(found, out, tasks, metadata, overwrite=self.overwrite or out.is_dir())
+            bar.advance(frames * WRITING / len(outputs))
         self._remark(found, loads is not None)
         return result
 
@@ -171,6 +181,10 @@ class Torques:
             new_path(out, "--out", overwrite=self.overwrite)
         if self.report is not None:
             new_path(self.report, "--report", overwrite=self.overwrite)
+        named = [o.absolute() for o in (*self.out, *([] if self.report is None else [self.report]))]
+        twice = next((o for k, o in enumerate(named) if o in named[:k]), None)
+        if twice is not None:
+            raise ConfigError(f"{twice.name} is named twice among --out and --report. Give each a name of its own.")
 
     def show(self, result: dict[str, Any]) -> None:
         for k, one in enumerate(result["recordings"]):

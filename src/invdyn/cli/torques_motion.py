@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from invdyn.cli.output import note
 from invdyn.cli.torques_reading import Reading
-from invdyn.errors import ConfigError
+from invdyn.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
     from invdyn.bodies.model import BodyModel
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from invdyn.episodes.formats.markers import Markers
     from invdyn.episodes.formats.opensim_tables import Table
     from invdyn.forces.torques_columns import Columns, Positions
+    from invdyn.training.progress import Bar
 
 __all__ = ["Recorded", "read_loads", "read_motion"]
 
@@ -35,13 +37,27 @@ class Recorded:
     up: str | None = None
     markers: Mapping[str, str] | None = None
 
+    @cached_property
+    def c3d(self) -> C3d:
+        """The motion's C3D file, which holds markers and plates: read once."""
+        from invdyn.episodes.formats.c3d import read_c3d
 
-def read_motion(model: BodyModel, given: Recorded) -> tuple[list[Positions], list[str], dict[str, Any]]:
-    """Positions of every recording, its task, and the fit of the markers (empty without)."""
+        return read_c3d(self.path, units=self.reading.units)
+
+
+def read_motion(model: BodyModel, given: Recorded, bar: Bar) -> tuple[list[Positions], list[str], dict[str, Any]]:
+    """Positions of every recording, its task, and the fit of the markers (empty without); the bar tells what is read.
+
+    Raises:
+        ConfigError: options of markers for a recording without.
+    """
     kind = given.reading.kind(given.path)
+    bar.advance(0, f"reading {given.path}")
     if kind == "markers":
-        positions, fit = _from_markers(model, given)
+        positions, fit = _from_markers(model, given, bar)
         return [positions], [""], fit
+    if given.markers:
+        raise ConfigError(f"{given.path}: --markers goes with .trc and .c3d files. Leave it out, or name columns.")
     if kind == "table":
         from invdyn.episodes.formats.opensim_tables import read_table
         from invdyn.forces.torques_columns import table_columns
@@ -52,13 +68,18 @@ def read_motion(model: BodyModel, given: Recorded) -> tuple[list[Positions], lis
 
 
 def _matched(model: BodyModel, columns: Columns, reading: Reading) -> Positions:
-    from invdyn.forces.torques_columns import match_positions
+    from invdyn.forces.torques_columns import match_positions, position_names
 
     named, hold = reading.named(), reading.held()
     found = match_positions(model, columns, named=named, hold=hold, units=reading.units, lengths=reading.lengths)
     if found.unused:
         names = ", ".join(found.unused[:6]) + (" ..." if len(found.unused) > 6 else "")
         note(f"{found.origin}: {len(found.unused)} columns are no position of the model and are left out: {names}")
+    told = zip(position_names(model), found.recorded, np.isnan(found.q).sum(0))
+    gaps = [f"{name} at {n}" for name, there, n in told if there and n]
+    if gaps:
+        many = ", ".join(gaps[:6]) + (" ..." if len(gaps) > 6 else "")
+        note(f"{found.origin}: of {len(found.time)} steps some have no value, which smoothing bridges: {many}")
     return found
 
 
@@ -101,7 +122,7 @@ def laboratory(model: BodyModel, up: str | None) -> np.ndarray:
     return np.asarray(Rotation.from_rotvec(axis / np.linalg.norm(axis) * np.arccos(np.clip(cosine, -1, 1))).as_matrix())
 
 
-def _from_markers(model: BodyModel, given: Recorded) -> tuple[Positions, dict[str, Any]]:
+def _from_markers(model: BodyModel, given: Recorded, bar: Bar) -> tuple[Positions, dict[str, Any]]:
     """Positions by inverse kinematics of the markers."""
     from invdyn.bodies.inverse_kinematics import solve_markers
     from invdyn.bodies.model import Placement
@@ -110,8 +131,9 @@ def _from_markers(model: BodyModel, given: Recorded) -> tuple[Positions, dict[st
     reading = given.reading
     if reading.columns or reading.hold or reading.signal or reading.lengths:
         raise ConfigError(f"{given.path}: --columns, --hold, --signal and --lengths go with tables, not with markers.")
-    markers = _markers(given)
     turn = laboratory(model, given.up)
+    markers = _markers(given)
+    bar.advance(0, f"inverse kinematics of {len(markers.time)} steps")
     fit = solve_markers(model, markers, names=given.markers, laboratory=Placement.of(turn))
     note(str(fit))
     q = fit.q.copy()
@@ -130,27 +152,31 @@ def _from_markers(model: BodyModel, given: Recorded) -> tuple[Positions, dict[st
 
 def _markers(given: Recorded) -> Markers:
     if given.path.suffix.lower() == ".c3d":
-        return read_recording(given.path, given.reading.units).markers
+        return given.c3d.markers
     from invdyn.episodes.formats.trc import read_trc
 
     return read_trc(given.path, units=given.reading.units)
 
 
-def read_recording(path: Path, units: str | None = None) -> C3d:
-    """A C3D file."""
-    from invdyn.episodes.formats.c3d import read_c3d
-
-    return read_c3d(path, units=units)
-
-
 def read_loads(
-    model: BodyModel, given: Recorded, grf: Path | None, bodies: Mapping[str, str]
+    model: BodyModel, given: Recorded, grf: Path | None, bodies: Mapping[str, str], bar: Bar
 ) -> tuple[ExternalLoads, Table] | None:
-    """Measured loads: an external-loads file, a table with `--grf-body`, or the plates of a C3D file."""
+    """Measured loads: an external-loads file, a table with `--grf-body`, or the plates of a C3D file.
+
+    Raises:
+        ConfigError: loads that are not there, or that nobody says the bodies of; `--up` where nothing is turned.
+        UnknownNameError: a body the model does not have.
+    """
+    from invdyn.episodes.formats.c3d import read_c3d
     from invdyn.episodes.formats.opensim_tables import read_table
     from invdyn.forces.torques_loads import plate_table, table_loads, xml_loads
 
     source = grf
+    turned = {".c3d", ".trc"} & {given.path.suffix.lower(), "" if grf is None else grf.suffix.lower()}
+    if given.up is not None and not turned:
+        raise ConfigError(
+            f"--up {given.up} turns markers and plates (.trc, .c3d), of which there are none. Leave it out."
+        )
     if source is None:
         if not bodies:
             if given.path.suffix.lower() == ".c3d":
@@ -162,17 +188,26 @@ def read_loads(
     if not source.exists():
         raise ConfigError(f"{source} does not exist. Check --grf.")
     kind = source.suffix.lower()
+    bar.advance(0, f"reading {source}")
     if kind == ".xml":
         if bodies:
             raise ConfigError(f"{source} says itself which bodies it pushes. Leave --grf-body out.")
         return xml_loads(source)
     if kind not in (".sto", ".mot", ".c3d"):
         raise ConfigError(f"{source}: expected external loads (.xml), a table (.mot, .sto) or a .c3d file with plates.")
-    table = plate_table(read_recording(source), laboratory(model, given.up)) if kind == ".c3d" else read_table(source)
+    if kind == ".c3d":
+        recording = given.c3d if source == given.path else read_c3d(source)
+        table = plate_table(recording, laboratory(model, given.up))
+    else:
+        table = read_table(source)
     if not bodies:
         stems = sorted({n[:-3] for n in table.names if n.endswith("_vx")})
         raise ConfigError(
             f"{source}: nothing says which bodies its forces push ({', '.join(stems) or 'none found'}). "
             f"Pass --grf-body BODY={stems[0] if stems else 'STEM'} for each."
         )
+    known = {b.name for b in model.bodies} | {site.name for site in model.sites}
+    for body in bodies:
+        if body not in known:
+            raise unknown_name(f"body of model {model.name!r}", body, known)
     return table_loads(table, source, bodies), table

@@ -21,7 +21,11 @@ OPENSIM = (".sto", ".mot")
 MARKERS = (".trc", ".c3d")
 
 SPOKEN = (
-    (r"Pass fps=\.\.\. or time=<key of the seconds>", "Pass --read fps=... or --read time=KEY (of the seconds)"),
+    (r"Pass fps=\.\.\. or time=<(\w+) of the seconds>", r"Pass --read fps=... or --read time=\1 (of the seconds)"),
+    (r"Pass fps=\.\.\.", "Pass --read fps=..."),
+    (r"\btime=\.\.\.", "--read time=..."),
+    (r"pass nan='mask'", "pass --read nan=mask"),
+    (r"method='(\w+)'", r"--smooth \1"),
     (r'units="(\w+)" or units="(\w+)"', r"--units \1 or --units \2"),
     (r'units="(\w+)"', r"--units \1"),
     (r"units=\.\.\.", "--units"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.episode import Episode
@@ -19,7 +20,7 @@ from invdyn.errors import ConfigError
 from invdyn.forces.torques import Torques
 from invdyn.forces.torques_columns import position_kinds, position_names
 
-__all__ = ["episode_of", "summary_of", "write_torques"]
+__all__ = ["check_target", "episode_of", "summary_of", "write_torques"]
 
 MODEL = "inferred:inverse dynamics"
 ROWS = 4096
@@ -58,8 +59,9 @@ def episode_of(found: Torques, task: str = "", metadata: dict[str, Any] | None =
             label = f"force.contact.{name.replace('/', '.')}"
             signals.append(_signal(label, found.contacts.force[:, k], ("x", "y", "z"), ("N",) * 3, "force"))
         signals.append(_signal("observation.pressure", found.contacts.pressure.point, ("x", "y", "z"), ("m",) * 3))
-    rate = 1 / float(np.median(np.diff(motion.time)))
-    return Episode.from_signals(signals, fps=rate, timestamp=motion.time, task=task, metadata=metadata or {})
+    return Episode.from_signals(
+        signals, fps=frame_rate(motion.time), timestamp=motion.time, task=task, metadata=metadata or {}
+    )
 
 
 def _signal(name: str, values: np.ndarray, names: Sequence[str], units: Sequence[str], kind: Any = "state") -> Signal:
@@ -78,28 +80,44 @@ def write_torques(
         ConfigError: several recordings for one file, or an ending that is neither.
         FormatError: an existing path.
     """
+    check_target(path, [f.motion.time for f in found])
     kind = path.suffix.lower()
-    if kind in (".csv", ".sto", ".mot"):
-        if len(found) > 1:
-            raise ConfigError(
-                f"{path}: {len(found)} recordings for one {kind} file. Choose one with --episode N, or name a folder."
-            )
+    if kind:
         with appearing(path, overwrite=overwrite) as staged:
             if kind == ".csv":
                 _write_csv(found[0], staged)
             else:
                 write_table(force_table(found[0]), staged)
         return path
-    if kind:
-        raise ConfigError(f"{path}: expected .csv, .sto, .mot, or a folder without an ending for a Dataset. Rename it.")
     episodes = [episode_of(f, task, metadata) for f, task in zip(found, tasks)]
-    rate = episodes[0].schema.fps
-    for k, episode in enumerate(episodes):
-        if abs(episode.schema.fps / rate - 1) > 1e-3:
-            raise ConfigError(
-                f"{path}: recording {k} has {episode.schema.fps:g} fps, the first one {rate:g}. Write them one by one."
-            )
     return write_dataset(Dataset.from_episodes(episodes), path, overwrite=overwrite)
+
+
+def check_target(path: Path, times: Sequence[Float[np.ndarray, " time"]]) -> None:
+    """Whether recordings with these clocks can be written there: better known before hours of work than after.
+
+    Raises:
+        ConfigError: several recordings for one file, of several rates for one folder, or an ending that is neither.
+    """
+    kind = path.suffix.lower()
+    if kind not in ("", ".csv", ".sto", ".mot"):
+        raise ConfigError(f"{path}: expected .csv, .sto, .mot, or a folder without an ending for a Dataset. Rename it.")
+    if kind and len(times) > 1:
+        raise ConfigError(
+            f"{path}: {len(times)} recordings for one {kind} file. Choose one with --episode N, or name a folder."
+        )
+    rates = [frame_rate(time) for time in times] if len(times) > 1 else []
+    for k, rate in enumerate(rates):
+        if abs(rate / rates[0] - 1) > 1e-3:
+            raise ConfigError(
+                f"{path}: recording {k} has {rate:g} frames/s, the first one {rates[0]:g}. "
+                "Write them one by one with --episode N."
+            )
+
+
+def frame_rate(time: Float[np.ndarray, " time"]) -> float:
+    """Frames per second: one over the median step."""
+    return 1 / float(np.median(np.diff(time)))
 
 
 def force_table(found: Torques) -> Table:

@@ -27,6 +27,11 @@ class Bar:
         speed = self._display.tasks[self._index()].speed
         self._display.update(self._task, rate=f"{speed:,.1f} {self._unit}/s" if speed else "")
 
+    def expect(self, total: int | float) -> None:
+        """The amount of work, where it was not known from the start."""
+        if self._display is not None and self._task is not None:
+            self._display.update(self._task, total=total)
+
     def _index(self) -> int:
         assert self._display is not None
         return [t.id for t in self._display.tasks].index(self._task)  # type: ignore[arg-type]
