@@ -131,6 +131,12 @@ def test_nan_clock_and_shape(tmp_path: Path) -> None:
     refused(lambda: open_dataset(single, time="t"), "a single time stamp tells no frame rate", "Pass fps")
 
 
+def test_a_clock_with_unknown_times(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", x=np.zeros(4), t=np.array([0.0, 1.0, np.nan, 3.0]))
+    told = ("a.npz, episode 0: time nan at step 2 (1 in all)", "seconds at every step", "(time=...), or drop such rows")
+    refused(lambda: open_dataset(path, time="t"), *told)
+
+
 # --- CSV and Parquet ------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +169,20 @@ def test_csv_cut_off_and_options(tmp_path: Path) -> None:
     refused(lambda: open_dataset(tmp_path / "d", fps=1.0), "2.csv: column 'x' holds string", "as in the other files")
     (tmp_path / "none").mkdir()
     refused(lambda: open_dataset(tmp_path / "none", format="csv", fps=1.0), "no .csv or .parquet file found")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("t,x [m],x [m]\n0,1,2\n", ("2 columns are named 'x [m]'", "a name of its own", "Rename or remove one")),
+        ("t;x\n0;1\n", ("one column, 't;x'", "separated by commas", "divided by semicolons: export it with commas")),
+        ("\n0;1\n0,5;1,5\n", ("cannot be read as CSV", "divided by semicolons", "points in numbers")),
+        ("t\tx\n0\t1\n", ("one column, 't\tx'".replace("\t", "\\t"), "divided by tabs: export it with commas")),
+    ],
+)
+def test_headers_of_csv(tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    refused(lambda: open_dataset(tmp_path / "a.csv"), "a.csv: ", *parts)
 
 
 def test_parquet_truncated_and_ragged(tmp_path: Path) -> None:

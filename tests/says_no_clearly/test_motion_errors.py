@@ -425,6 +425,13 @@ def test_characters(tmp_path: Path, samples: dict[str, Path]) -> None:
     )
 
 
+def test_a_quaternion_that_tells_no_rotation(tmp_path: Path) -> None:
+    body, clip = tmp_path / "body.txt", tmp_path / "a.txt"
+    body.write_text('{"Skeleton": {"Joints": [{"Name": "r", "Type": "none"}, {"Name": "hip", "Type": "spherical"}]}}')
+    clip.write_text('{"Frames": [[1,0,0,0,1,0,0,0,1,0,0,0], [1,0,0,0,1,0,0,0,0,0,0,0]]}')
+    refused(lambda: open_dataset(clip, character=body), "frame 1: quaternion of hip has length 0; expected 1, or about")
+
+
 def test_broken_container(tmp_path: Path) -> None:
     path = tmp_path / "a.ktk.zip"
     good = {"class__": "ktk.TimeSeries", "time": [0, 1], "data": {"x": [1, 2]}}

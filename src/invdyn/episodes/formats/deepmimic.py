@@ -7,6 +7,7 @@ in the file and last here. How the joints' numbers are divided stands in the cha
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from invdyn.episodes.dataset import Dataset
 from invdyn.episodes.formats.foreign import complaint
 from invdyn.episodes.formats.motion_files import Recording, as_dataset, float_spec, masked, read_text, steady_rate
 
+log = logging.getLogger(__name__)
+
 __all__ = ["matches", "open", "read_character", "read_clip"]
 
 WIDTHS = {"none": 0, "fixed": 0, "revolute": 1, "prismatic": 1, "planar": 3, "spherical": 4}
@@ -25,6 +28,8 @@ ROOT = 8
 """Numbers before those of the joints: duration, position (3), quaternion (4)."""
 LARGEST = 2**26
 """Bytes of a clip; those of seconds have some 100 kB."""
+SHORTEST, OFF = 0.1, 0.01
+"""Length of a quaternion that tells no rotation any more, and how far from 1 is worth a word."""
 REMEDY = "Export the clip again, or repair it."
 
 
@@ -107,7 +112,7 @@ def open(  # noqa: A001 - every format module has `open`
         path: the file.
         character: the character's file, which divides the joints' numbers: then components are named
             `<joint>.x ... <joint>.w` (quaternions, xyzw) and `<joint>` (rad). Without it they stay as in the file,
-            quaternions scalar first, without names.
+            quaternions scalar first, without names. Quaternions that are told apart are made of length 1.
         task: what was asked, in words.
 
     Raises:
@@ -124,17 +129,44 @@ def open(  # noqa: A001 - every format module has `open`
     with np.errstate(over="ignore"):
         clock = np.concatenate([[0.0], np.cumsum(durations[:-1])])
     names: list[str] | None = None
-    joints = table[:, ROOT:].copy()
+    joints, turn = table[:, ROOT:].copy(), table[:, [5, 6, 7, 4]]
     if character is not None:
         names, order = _layout(read_character(character), path, joints.shape[1])
-        joints = joints[:, order]
+        joints, turn = joints[:, order], _unit(turn, "the root", path)
+        for at in (k for k, name in enumerate(names) if name.endswith(".w")):
+            joints[:, at - 3 : at + 1] = _unit(joints[:, at - 3 : at + 1], names[at].removesuffix(".w"), path)
     names_of_quaternion = ("x", "y", "z", "w")
     signals = [
         masked(float_spec(path, "observation.root.position", ("x", "y", "z"), unit="m"), table[:, 1:4].copy(), path),
-        masked(float_spec(path, "observation.root.rotation", names_of_quaternion), table[:, [5, 6, 7, 4]], path),
+        masked(float_spec(path, "observation.root.rotation", names_of_quaternion), turn, path),
         masked(float_spec(path, "observation.state", names, size=joints.shape[1]), joints, path),
     ]
     return as_dataset(path, [Recording(path, signals, clock, rest)], steady_rate(clock, path), task)
+
+
+def _unit(quaternions: Float64[np.ndarray, "time 4"], joint: str, path: Path) -> Float64[np.ndarray, "time 4"]:
+    """Quaternions made as long as one, as DeepMimic does when it reads (cKinTree::PostProcessPose).
+
+    The published clips were interpolated number by number: jump, cartwheel and kick hold some that are 1 to 42 % short.
+    """
+    lengths = np.linalg.norm(quaternions, axis=1)
+    worst = int(np.abs(lengths - 1).argmax())
+    if lengths.min() < SHORTEST:
+        raise complaint(
+            path,
+            f"frame {lengths.argmin()}: quaternion of {joint} has length {lengths.min():.3g}",
+            expected="1, or about",
+            remedy=REMEDY,
+        )
+    if abs(lengths[worst] - 1) > OFF:
+        log.warning(
+            "%s: quaternions of %s are not of length 1 (%.3g at frame %d); they are made so.",
+            path,
+            joint,
+            lengths[worst],
+            worst,
+        )
+    return quaternions / lengths[:, None]
 
 
 def _layout(joints: Sequence[tuple[str, str]], path: Path, width: int) -> tuple[list[str], list[int]]:

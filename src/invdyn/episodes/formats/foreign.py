@@ -60,6 +60,15 @@ def nominal_fps(clock: Float64[np.ndarray, " time"], file: Path | str, episode: 
             remedy="Pass fps=...",
             episode=episode,
         )
+    unknown = np.flatnonzero(~np.isfinite(clock))
+    if len(unknown):
+        raise complaint(
+            file,
+            f"time {clock[unknown[0]]} at step {unknown[0]} ({len(unknown)} in all)",
+            expected="seconds at every step",
+            remedy="Name the right time column (time=...), or drop such rows.",
+            episode=episode,
+        )
     step = float(np.median(np.diff(clock)))
     if not step > 0:
         raise complaint(

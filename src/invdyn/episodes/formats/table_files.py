@@ -20,6 +20,8 @@ from invdyn.episodes.formats.foreign import complaint
 __all__ = ["ColumnKind", "CsvFile", "ParquetFile", "TableFile", "open_file", "promoted"]
 
 REMEDY = "Copy or export the file again."
+LONGEST = 2**16
+"""Characters of a header that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -196,15 +198,43 @@ class CsvFile(TableFile):
         try:
             # only an empty cell is missing: "NA" may be a word, and "nan" is a number that is refused or masked
             options = pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
-            return pa.csv.read_csv(self.path, convert_options=options)
+            table = pa.csv.read_csv(self.path, convert_options=options)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0]
             raise complaint(
                 self.path,
                 f"cannot be read as CSV ({reason})",
                 expected="a header line and rows of as many cells, in UTF-8",
-                remedy=REMEDY,
+                remedy=REMEDY if (other := self._other_separator()) is None else other,
             ) from None
+        names = table.column_names
+        twice = next((n for k, n in enumerate(names) if n in names[:k]), None)
+        if twice is not None:
+            raise complaint(
+                self.path,
+                f"{names.count(twice)} columns are named {twice!r}",
+                expected="a name of its own for every column",
+                remedy="Rename or remove one of them.",
+            )
+        if len(names) == 1 and (other := self._other_separator()) is not None:
+            raise complaint(
+                self.path, f"one column, {names[0][:60]!r}", expected="columns separated by commas", remedy=other
+            )
+        return table
+
+    def _other_separator(self) -> str | None:
+        """What to do about a header that is divided by something else than commas; None where it is not."""
+        try:
+            with self.path.open(encoding="utf-8", errors="replace") as file:
+                head = next((line for line in file.read(LONGEST).splitlines() if line.strip()), "")
+        except OSError:
+            return None
+        for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+            if mark in head and "," not in head:
+                return (
+                    f"Its header is divided by {name}: export it with commas between the cells and points in numbers."
+                )
+        return None
 
     @property
     def rows(self) -> int:
