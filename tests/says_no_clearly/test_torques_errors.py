@@ -21,7 +21,7 @@ from invdyn.forces.torques_columns import Columns, Positions, match_positions, t
 from invdyn.forces.torques_contacts import ContactPoint, contact_model, upwards
 from invdyn.forces.torques_loads import table_loads
 from invdyn.forces.torques_results import check_target
-from invdyn.forces.torques_smoothing import smooth_positions
+from invdyn.forces.torques_smoothing import Smoother, smooth_positions
 
 Cli = Callable[..., str]
 TIME = np.arange(50) / 50
@@ -185,6 +185,39 @@ def test_smoothing(arm: BodyModel) -> None:
         smooth_positions(arm, positions, "none", 5.0)
 
 
+@pytest.mark.parametrize(
+    ("steps", "method", "told"),
+    [
+        (5, "none", "walk.csv: 5 steps; --smooth none needs 6 or more. Give a longer recording."),
+        (9, "rts", "walk.csv: 9 steps; --smooth rts needs 10 or more."),
+        (20, "savgol", "walk.csv: window=31 with degree=4 on 20 samples; .* Pass window=... or cutoff=..."),
+    ],
+)
+def test_short_recordings(arm: BodyModel, steps: int, method: Smoother, told: str) -> None:
+    short = Positions(TIME[:steps], np.zeros((steps, 2)), (True, True), (), "walk.csv")
+    with pytest.raises((SignalError, ConfigError), match=told):
+        smooth_positions(arm, short, method)
+
+
+def test_recordings_that_cannot_be_smoothed_are_named(arm: BodyModel, tmp_path: Path) -> None:
+    gaps = np.zeros((50, 2))
+    gaps[8:, 1] = np.nan
+    with pytest.raises(SignalError, match=r"walk.csv: 'elbow' has 8 values in 50 steps; expected 10 or more"):
+        smooth_positions(arm, Positions(TIME, gaps, (True, True), (), "walk.csv"))
+    uneven = TIME + np.where(np.arange(50) > 20, 9, 0)
+    with pytest.raises(SignalError, match=r"walk.csv: steps from 0.02 to 9.02 s; method='savgol' needs a regular"):
+        smooth_positions(arm, Positions(uneven, np.zeros((50, 2)), (True, True), (), "walk.csv"), "savgol")
+    hopper = read_urdf(write_robot(tmp_path, HOPPER), "free")
+    q = np.tile(hopper.neutral, (50, 1))
+    q[3:, 6] = 0.5
+    with pytest.raises(
+        SignalError, match=r"the quaternion of 'root' has length 0.5 at step 3 \(47 in all\); expected 1"
+    ):
+        smooth_positions(hopper, Positions(TIME, q, (True,) * 8, (), "walk.csv"))
+    with pytest.raises(ConfigError, match=r"--sweep 40: walk.csv has 50 steps/s; expected cut-offs below 22.5 Hz"):
+        recover_torques(arm, Positions(TIME, gaps, (True, True), (), "walk.csv"), TorqueSettings(sweep=(3.0, 40.0)))
+
+
 def test_contacts(arm: BodyModel, tmp_path: Path) -> None:
     positions = Positions(TIME, np.zeros((50, 2)), (True, True), (), "walk.csv")
     point = ContactPoint("hand")
@@ -214,6 +247,11 @@ def test_contacts(arm: BodyModel, tmp_path: Path) -> None:
         ({"level": 1.0}, "--level 1: expected a share between 0 and 1"),
         ({"horizon": 0.0}, "--horizon 0 s: expected a positive number"),
         ({"sweep": (3.0,)}, "expected two or more positive cut-offs in Hz"),
+        ({"cutoff": -3.0}, "--cutoff -3 Hz: expected a positive number, for example 6."),
+        ({"friction": float("nan")}, "--friction nan: expected a positive number"),
+        ({"closes": (-1.0, 0.3)}, r"--closes -1 0.3: expected a height \(m\) and a speed \(m/s\) above 0"),
+        ({"smoothness": -1.0}, "--smoothness -1: expected 0 or a positive number."),
+        ({"ground": float("nan")}, "--ground nan: expected the height of the floor in m."),
     ],
 )
 def test_settings(options: dict[str, object], told: str) -> None:
@@ -229,6 +267,10 @@ def test_settings(options: dict[str, object], told: str) -> None:
         (("--grf-body", "hand"), "--grf-body 'hand': expected NAME=VALUE, for example foot_r=ground_force."),
         (("--hold", "elbow=bent"), "--hold elbow=bent: expected a number in rad or m."),
         (("--hold", "elbow=1", "elbow=2"), "--hold elbow=... stands twice. Leave one out."),
+        (
+            ("--hold", "elbow=90"),
+            "--hold elbow=90: angles are held in rad; expected at most a whole turn. 90 degrees are 1.5708.",
+        ),
         (("--signal", "velocity"), "unknown signal of"),
         (("--read", "nan=mask", "--episode", "4"), "--episode 4:"),
         (("--contacts", "hand@0"), "expected SITE or SITE@x,y,z in m"),

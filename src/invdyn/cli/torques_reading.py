@@ -26,6 +26,8 @@ SPOKEN = (
     (r"\btime=\.\.\.", "--read time=..."),
     (r"pass nan='mask'", "pass --read nan=mask"),
     (r"method='(\w+)'", r"--smooth \1"),
+    (r"Pass window=\.\.\. or cutoff=\.\.\.", "Pass --cutoff"),
+    (r"\bcutoff=", "--cutoff "),
     (r'units="(\w+)" or units="(\w+)"', r"--units \1 or --units \2"),
     (r'units="(\w+)"', r"--units \1"),
     (r"units=\.\.\.", "--units"),

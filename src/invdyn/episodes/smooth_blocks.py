@@ -218,7 +218,8 @@ def _through(
 ) -> Float[np.ndarray, "m m g"]:
     """A (P^-1 + J)^-1 A' + C, without P^-1: as S (1 + R S J S)^-1 R S with P = S R S, S the standard deviations."""
     p, a, j, c = (x.transpose(2, 0, 1) for x in (before, gone, tells, known))
-    size = np.sqrt(np.einsum("gii->gi", p))
+    with np.errstate(invalid="ignore"):  # a covariance that lost all digits over a long gap: NaN, and not chosen
+        size = np.sqrt(np.einsum("gii->gi", p))
     both = size[:, :, None] * size[:, None, :]
     ratio = p / both
     left = np.linalg.solve(np.eye(len(before)) + ratio @ (j * both), ratio) * both

@@ -63,7 +63,7 @@ def butterworth(
     cut = np.broadcast_to(cut, (values.shape[1],))
     if not ((cut > 0) & (cut < rate / 2)).all():
         raise ConfigError(
-            f"smooth: cutoff={cutoff!r} Hz for samples at {rate:g} Hz; expected between 0 and {rate / 2:g}."
+            f"smooth: cutoff={cutoff!r} Hz for samples at {rate:g} Hz; expected between 0 and {rate / 2:g}. Lower it."
         )
     single = np.arctan(np.tan(np.pi * cut * step) / (2 ** (1 / PASSES) - 1) ** 0.25) * rate / np.pi
     position = np.empty(values.shape)
@@ -111,7 +111,7 @@ def savitzky_golay(
     if window % 2 == 0 or not max(degree, 2) < window <= longest:
         raise ConfigError(
             f"smooth: window={window} with degree={degree} on {len(time)} samples; "
-            f"expected an odd number above {max(degree, 2)}, at most {longest}."
+            f"expected an odd number above {max(degree, 2)}, at most {longest}. Pass window=... or cutoff=..."
         )
     found = [savgol_filter(values, window, degree, deriv=d, delta=step, axis=0) for d in range(3)]
     reached = np.full(values.shape[1], _half_power(window, degree, step))

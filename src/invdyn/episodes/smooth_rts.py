@@ -189,7 +189,7 @@ class _Known:
                     f"smooth: {name} has shape {array.shape}; expected a number or one a column ({count})."
                 )
             if given is not None and not (np.isfinite(array).all() and (array > 0).all()):
-                raise ConfigError(f"smooth: {name}={given!r}; expected positive numbers.")
+                raise ConfigError(f"smooth: {name}={given!r}; expected positive numbers. Correct it.")
             found.append(np.broadcast_to(array, (count,)))
         if cutoff is not None and density is not None:
             raise ConfigError("smooth: cutoff and density both set the ratio of motion to noise. Give one of them.")

@@ -32,6 +32,8 @@ __all__ = ["CutoffEffect", "TorqueSettings", "Torques", "recover_torques"]
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 HABIT = (3.0, 4.5, 6.0, 9.0, 12.0)
 """Cut-offs tried where the smoother chose its own, Hz; 6 is the habit for human walking."""
+BELOW = 0.45
+"""Of the sampling rate; cut-offs above it smooth nothing."""
 STAGES = {"smoothing": 0.25, "dynamics": 0.28, "intervals": 0.77, "replay": 0.8}
 """Share of the work done at the end of each stage, about, for time left; the rest is the effect of the cut-off."""
 
@@ -66,6 +68,18 @@ class TorqueSettings:
             raise ConfigError(f"--level {self.level:g}: expected a share between 0 and 1, for example 0.9.")
         if not self.horizon > 0:
             raise ConfigError(f"--horizon {self.horizon:g} s: expected a positive number, for example 0.1.")
+        if self.cutoff is not None and not 0 < self.cutoff < np.inf:
+            raise ConfigError(f"--cutoff {self.cutoff:g} Hz: expected a positive number, for example 6.")
+        if not 0 < self.friction < np.inf:
+            raise ConfigError(f"--friction {self.friction:g}: expected a positive number, for example 0.8.")
+        if not all(0 < bound < np.inf for bound in self.closes):
+            raise ConfigError(
+                f"--closes {self.closes[0]:g} {self.closes[1]:g}: expected a height (m) and a speed (m/s) above 0."
+            )
+        if not 0 <= self.smoothness < np.inf:
+            raise ConfigError(f"--smoothness {self.smoothness:g}: expected 0 or a positive number.")
+        if not np.isfinite(self.ground):
+            raise ConfigError(f"--ground {self.ground:g}: expected the height of the floor in m.")
         if self.sweep is not None and (len(self.sweep) == 1 or any(not c > 0 for c in self.sweep)):
             raise ConfigError(f"--sweep {list(self.sweep)}: expected two or more positive cut-offs in Hz, or none.")
 
@@ -155,6 +169,7 @@ def recover_torques(
     """
     settings = settings or TorqueSettings()
     root = find_root(model)
+    cutoffs = _cutoffs(positions, settings)
     if settings.contacts:
         if loads is not None:
             raise ConfigError("--contacts finds the forces that --grf measured. Give one of them.")
@@ -193,8 +208,8 @@ def recover_torques(
     tell("replay", STAGES["intervals"])
     replay = replay_forward(evaluation, motion, bare, settings.horizon)
     sweep = None
-    if settings.smoother != "none" and settings.sweep != ():
-        sweep = _sweep(evaluation, positions, settings, motion, torque, tell)
+    if cutoffs:
+        sweep = _sweep(evaluation, positions, settings.smoother, cutoffs, motion, torque, tell)
     return Torques(
         model,
         motion,
@@ -225,25 +240,40 @@ def _contacts(evaluation: Evaluation, motion: SmoothMotion, settings: TorqueSett
     )
 
 
+def _cutoffs(positions: Positions, settings: TorqueSettings) -> list[float]:
+    """Hz whose effect is shown; ConfigError for those asked for that the recording is too slow for."""
+    if settings.smoother == "none" or settings.sweep == () or len(positions.time) < 2:
+        return []
+    rate = 1 / float(np.median(np.diff(positions.time)))
+    highest = BELOW * rate
+    fast = [c for c in settings.sweep or () if c >= highest]
+    if fast:
+        raise ConfigError(
+            f"--sweep {fast[0]:g}: {positions.origin} has {rate:g} steps/s; expected cut-offs below {highest:.4g} Hz. "
+            "Lower it."
+        )
+    return [c for c in settings.sweep or _usual(settings.cutoff) if c < highest]
+
+
+def _usual(cutoff: float | None) -> Sequence[float]:
+    return HABIT if cutoff is None else [f * cutoff for f in FACTORS]
+
+
 def _sweep(
     evaluation: Evaluation,
     positions: Positions,
-    settings: TorqueSettings,
+    smoother: Smoother,
+    cutoffs: Sequence[float],
     motion: SmoothMotion,
     torque: Float[np.ndarray, "time nv"],
     tell: Callable[[str, float], None],
 ) -> CutoffEffect:
     """Torques at other cut-offs, all else kept: the loads (found contact forces included), the order of the noise."""
-    rate = 1 / float(np.median(np.diff(positions.time)))
-    chosen: Sequence[float] = settings.sweep or (
-        HABIT if settings.cutoff is None else [f * settings.cutoff for f in FACTORS]
-    )
-    cutoffs = [c for c in chosen if c < 0.45 * rate]
     found = []
     done = STAGES["replay"]
     for k, cutoff in enumerate(cutoffs):
         tell("cut-offs", done + (1 - done) * k / len(cutoffs))
-        other = smooth_positions(evaluation.model, positions, settings.smoother, cutoff, motion.order)
+        other = smooth_positions(evaluation.model, positions, smoother, cutoff, motion.order)
         found.append(evaluation.forces(other.q, other.v, other.a) - passive_forces(evaluation.model, other))
     taus = np.array(found).reshape(len(cutoffs), *torque.shape)
     return CutoffEffect(

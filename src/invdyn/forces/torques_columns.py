@@ -181,6 +181,12 @@ def match_positions(
         for name in given:
             if name not in names:
                 raise unknown_name(f"position of model {model.name!r}", name, names)
+    for name, value in hold.items():
+        if kinds[names.index(name)] == "angle" and not abs(value) <= 2 * np.pi:
+            raise ConfigError(
+                f"--hold {name}={value:g}: angles are held in rad; expected at most a whole turn. "
+                f"{value:g} degrees are {np.radians(value):.5g}."
+            )
     for column in named.values():
         if column not in columns.names:
             raise unknown_name(f"column of {columns.origin}", column, columns.names)

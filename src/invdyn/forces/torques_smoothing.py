@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, get_args
@@ -15,13 +16,17 @@ from invdyn.bodies.manifold import difference, plain_numbers
 from invdyn.bodies.model import BodyModel
 from invdyn.episodes.smooth import smooth, smooth_free, smooth_rotation
 from invdyn.episodes.smooth_opensim import opensim_motion
+from invdyn.episodes.smooth_rts import FEWEST
 from invdyn.errors import ConfigError, SignalError, unknown_name
-from invdyn.forces.torques_columns import Positions, position_names
+from invdyn.forces.torques_columns import Positions, position_kinds, position_names
 
 __all__ = ["SmoothMotion", "Smoother", "follow_couplings", "smooth_positions"]
 
 AT_A_TIME, COLUMNS = 600_000, 10
 """Recorded numbers and columns smoothed at a time: long recordings take memory, and time that one likes to watch."""
+BRIDGES = ("rts", "spline")
+LONGER = 1e-2
+"""How far the length of a recorded quaternion may be from 1."""
 Smoother = Literal["rts", "butterworth", "spline", "savgol", "opensim", "none"]
 
 
@@ -87,6 +92,7 @@ def smooth_positions(
         raise unknown_name("smoother", method, get_args(Smoother))
     if method == "none" and cutoff is not None:
         raise ConfigError(f"--cutoff {cutoff:g} goes with a smoother; --smooth none has none. Leave one of them out.")
+    _check_recorded(model, positions, method)
     time, steps = positions.time, len(positions.time)
     q = positions.q.copy()
     v, a = np.zeros((steps, model.nv)), np.zeros((steps, model.nv))
@@ -99,7 +105,6 @@ def smooth_positions(
         i, k = [p[0] for p in pairs], [p[1] for p in pairs]
         values = q[:, i]
         if method in ("opensim", "none"):
-            _refuse_gaps(model, positions, i, method)
             given = (6.0 if cutoff is None else cutoff) if method == "opensim" else None
             found = opensim_motion(time, values, None, given)
             q[:, i], v[:, k], a[:, k] = found.q, found.v, found.a
@@ -109,7 +114,8 @@ def smooth_positions(
             for first in range(0, len(i), width):
                 here, to = i[first : first + width], k[first : first + width]
                 kept = None if order is None or not known else order[to]
-                smoothed = smooth(time, values[:, first : first + width], method, **_fixed(cutoff, kept))
+                with _named(positions):
+                    smoothed = smooth(time, values[:, first : first + width], method, **_fixed(cutoff, kept))
                 q[:, here], v[:, to], a[:, to] = smoothed.position, smoothed.velocity, smoothed.acceleration
                 cut[to] = smoothed.cutoff
                 if known:
@@ -126,9 +132,9 @@ def smooth_positions(
         if joint.kind == "free":
             rows = slice(joint.v, joint.v + 6)
             moves, turns = (_fixed(cutoff, None if order is None else int(order[joint.v + k])) for k in (0, 3))
-            free = smooth_free(
-                time, q[:, joint.q : joint.q + 3], q[:, joint.q + 3 : joint.q + 7], translation=moves, rotation=turns
-            )
+            place, turned = q[:, joint.q : joint.q + 3], q[:, joint.q + 3 : joint.q + 7]
+            with _named(positions):
+                free = smooth_free(time, place, turned, translation=moves, rotation=turns)
             q[:, joint.q : joint.q + 7], v[:, rows], a[:, rows] = free.q, free.v, free.a
             covariance[:, rows] = free.covariance
             assert free.translation.noise_std is not None
@@ -139,7 +145,8 @@ def smooth_positions(
         else:
             rows = slice(joint.v, joint.v + 3)
             turns = _fixed(cutoff, None if order is None else int(order[joint.v]))
-            turn = smooth_rotation(time, q[:, joint.q : joint.q + 4], **turns)
+            with _named(positions):
+                turn = smooth_rotation(time, q[:, joint.q : joint.q + 4], **turns)
             q[:, joint.q : joint.q + 4], v[:, rows], a[:, rows] = turn.orientation, turn.omega, turn.alpha
             covariance[:, rows], cut[rows], noise[rows] = turn.covariance, turn.cutoff, turn.noise_std
             used[rows] = turn.order
@@ -181,14 +188,46 @@ def noise_correlation(
     return together
 
 
-def _refuse_gaps(model: BodyModel, positions: Positions, numbers: list[int], method: str) -> None:
-    for i in numbers:
+def _check_recorded(model: BodyModel, positions: Positions, method: str) -> None:
+    """Whether there is enough to smooth; SignalError that names the recording and the number."""
+    steps, origin, names = len(positions.time), positions.origin, position_names(model)
+    fewest = FEWEST if method in BRIDGES else 6
+    if steps < fewest:
+        raise SignalError(
+            f"{origin}: {steps} steps; --smooth {method} needs {fewest} or more. Give a longer recording."
+        )
+    kinds = position_kinds(model)
+    for i in np.flatnonzero(positions.recorded):
         gaps = np.flatnonzero(np.isnan(positions.q[:, i]))
-        if len(gaps):
+        if kinds[i] != "quaternion" and method not in BRIDGES and len(gaps):
             raise SignalError(
-                f"{positions.origin}: {position_names(model)[i]!r} is missing at step {gaps[0]} ({len(gaps)} in all); "
+                f"{origin}: {names[i]!r} is missing at step {gaps[0]} ({len(gaps)} in all); "
                 f"--smooth {method} cannot bridge gaps. Use --smooth rts, which can."
             )
+        if steps - len(gaps) < FEWEST and method in BRIDGES:
+            raise SignalError(
+                f"{origin}: {names[i]!r} has {steps - len(gaps)} values in {steps} steps; expected {FEWEST} or more. "
+                "Give a longer recording, or --hold it."
+            )
+        if names[i].endswith(".qx"):
+            lengths = np.linalg.norm(positions.q[:, i : i + 4], axis=1)
+            off = np.flatnonzero(np.abs(lengths - 1) > LONGER)
+            if len(off):
+                joint = names[i].removesuffix(".qx")
+                raise SignalError(
+                    f"{origin}: the quaternion of {joint!r} has length {lengths[off[0]]:.4g} at step {off[0]} "
+                    f"({len(off)} in all); expected 1, in the order x y z w. "
+                    "Divide it by its length, or name the right columns with --columns."
+                )
+
+
+@contextmanager
+def _named(positions: Positions) -> Iterator[None]:
+    """What a smoother says, with the recording it says it of."""
+    try:
+        yield
+    except (ConfigError, SignalError) as error:
+        raise type(error)(f"{positions.origin}: {str(error).removeprefix('smooth: ')}") from None
 
 
 def follow_couplings(
