@@ -212,6 +212,27 @@ def test_loads_of_a_table_and_contacts_without_one(invdyn: Run, tmp_path: Path) 
     assert bare["residual"][2]["rms_percent_bw"] == pytest.approx(100, abs=0.5)
 
 
+def test_loads_that_are_missing_and_points_that_never_touch_are_told(invdyn: Run, tmp_path: Path) -> None:
+    robot = write_robot(tmp_path, HOPPER)
+    time = np.arange(200) / 100
+    held = ("--hold", *(f"root.{n}=0" for n in ("tx", "ty", "qx", "qy", "qz")), "root.qw=1")
+    noise = 1e-6 * np.random.default_rng(0).normal(size=(200, 2))
+    motion = write_csv(tmp_path / "stand.csv", time, {"root.tz [m]": 0.6 + noise[:, 0], "knee [rad]": noise[:, 1]})
+    base = ("torques", robot, motion, "--root", "free", *held, *NO_SWEEP)
+    force = np.zeros((200, 6))
+    force[:100, 2] = 98.1  # the plate ends where the second step would be
+    grf = tmp_path / "grf.mot"
+    write_table(Table(tuple(f"foot_{p}{a}" for p in "vp" for a in "xyz"), time, force, False), grf)
+    told = invdyn(*base, "--grf", grf, "--grf-body", "shin=foot", "--out", tmp_path / "a.csv")
+    assert told.code == 0
+    assert "in 100 of 200 steps (from 1.00 to 1.99 s) the root carries more than half the body weight" in told.err
+    assert "% of body weight, moments times 1 m" in told.out
+    told = invdyn(*base, "--contacts", "shin@0,0,-0.3", "shin@0.1,0,-0.2", "--out", tmp_path / "b.csv")
+    assert told.code == 0
+    assert "--contacts shin@0.1,0,-0.2 never touches: its lowest point is 0.1 m above the ground" in told.err
+    assert "shin@0,0,-0.3 never touches" not in told.err
+
+
 def test_a_character_of_deepmimic_walks(invdyn: Run, shared_data: Path, tmp_path: Path) -> None:
     """The character's file divides the clip's numbers; without contacts the root carries the weight, with them less."""
     folder = shared_data / "mocap_deepmimic"

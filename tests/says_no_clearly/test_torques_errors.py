@@ -13,11 +13,13 @@ from torques_case import ARM, HOPPER, SLIDER, swing, write_csv, write_robot
 from invdyn.bodies.model import BodyModel
 from invdyn.bodies.urdf import read_urdf
 from invdyn.cli.main import main
+from invdyn.episodes.episode import Episode
 from invdyn.episodes.formats.external_loads import ExternalLoads
 from invdyn.episodes.formats.opensim_tables import Table
+from invdyn.episodes.signal import Signal, SignalSpec
 from invdyn.errors import ConfigError, InvdynError, SignalError, UnknownNameError
 from invdyn.forces.torques import TorqueSettings, recover_torques
-from invdyn.forces.torques_columns import Columns, Positions, match_positions, table_columns
+from invdyn.forces.torques_columns import Columns, Positions, episode_columns, match_positions, table_columns
 from invdyn.forces.torques_contacts import ContactPoint, contact_model, upwards
 from invdyn.forces.torques_loads import table_loads
 from invdyn.forces.torques_results import check_target
@@ -120,6 +122,25 @@ def test_columns(arm: BodyModel, given: Columns, options: dict[str, object], err
         match_positions(arm, given, **options)  # type: ignore[arg-type]
     assert told in str(raised.value)
     assert isinstance(raised.value, InvdynError)
+
+
+def test_columns_of_words_and_of_one_name(arm: BodyModel) -> None:
+    """A column with a word in one cell is no number; numbers of two signals with one name are told apart."""
+    words = replace(columns(("shoulder",)), words={"elbow": "abc"})
+    with pytest.raises(SignalError, match=r"walk.csv: column 'elbow' holds words \('abc'\); expected numbers. Repair"):
+        match_positions(arm, words)
+    names = ("shoulder", "elbow")
+    two = [
+        Signal(SignalSpec(name, (2,), "float64", "state", "rad", names), np.full((50, 2), value))
+        for name, value in (("observation.state", 0.1), ("observation.target", 0.2))
+    ]
+    both = Signal(SignalSpec("grip", (), "string", "text"), np.array(["1", "abc"] * 25, dtype=object))
+    found = episode_columns(Episode.from_signals([*two, both], fps=50.0, timestamp=TIME), "run")
+    assert found.names == ("shoulder", "elbow", "target.shoulder", "target.elbow")
+    assert found.words == {"grip": "abc"}
+    positions = match_positions(arm, found, named={"elbow": "target.elbow"})
+    assert (positions.q == [0.1, 0.2]).all()
+    assert positions.unused == ("elbow", "target.shoulder")
 
 
 def test_lengths(tmp_path: Path) -> None:

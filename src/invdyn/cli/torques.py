@@ -154,6 +154,20 @@ class Torques:
                 "Nothing pushes this body but its root, which carries the whole weight as its residual. Give what was "
                 "measured (--grf), or points that may touch the ground (--contacts)."
             )
+        for k, one in enumerate(found):
+            what = f"Recording {k}: " if len(found) > 1 else ""
+            heavy = one.overloaded()
+            if len(heavy) and (loads or self.contacts):
+                note(
+                    f"{what}in {len(heavy)} of {len(one.motion.time)} steps (from {heavy[0]:.2f} to {heavy[-1]:.2f} s) "
+                    "the root carries more than half the body weight: there forces are missing, or do not go with this "
+                    "motion, and the torques of those steps are wrong by them."
+                )
+            for name, lowest in [] if one.contacts is None else one.contacts.untouched():
+                note(
+                    f"{what}--contacts {name} never touches: its lowest point is {lowest:.3g} m above the ground, and "
+                    f"it closes below {self.closes[0]:g} m where it is slow. See --ground, --closes, or move the point."
+                )
 
     def _settings(self) -> TorqueSettings:
         from invdyn.forces.torques import TorqueSettings
@@ -207,7 +221,7 @@ class Torques:
                 ]
             )
             if one["residual"]:
-                table(one["residual"], title="residual at the root (N, N m; % body weight)")
+                table(one["residual"], title="residual at the root (N, N m; % of body weight, moments times 1 m)")
             if one["contacts"]:
                 table(one["contacts"], title="contacts found")
             replay = one["replay"]

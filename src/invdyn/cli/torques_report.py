@@ -148,7 +148,7 @@ def _sections(told: dict[str, Any], found: Torques, prefix: str) -> list[Section
         text = (
             "What the root needed and nothing provided, world axes. Rule of thumb for human movement (Hicks et al. "
             "2015): peak forces below 5 % of the external force, moments below 1 % of that times the height of the "
-            "centre of mass."
+            "centre of mass. Percent are of body weight, those of moments of body weight times 1 m."
         )
         figure = wrench_figure(time, found.residual, "residual")
         sections.append(Section(f"{prefix}Residual at the root", [text], told["residual"], [figure]))

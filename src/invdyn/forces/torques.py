@@ -142,6 +142,13 @@ class Torques:
         """N m or N per coordinate."""
         return tuple("N m" if c.rotational else "N" for c in self.model.coordinates)
 
+    def overloaded(self) -> Float[np.ndarray, " steps"]:
+        """Times (s) at which the residual force exceeds half the body weight; none for a model without free root."""
+        if self.residual is None:
+            return np.zeros(0)
+        weight = self.model.mass * float(np.linalg.norm(self.model.gravity))
+        return np.asarray(self.motion.time[np.linalg.norm(self.residual[:, :3], axis=1) > weight / 2])
+
 
 def recover_torques(
     model: BodyModel,

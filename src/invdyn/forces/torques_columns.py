@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ class Columns:
         names: one per column. time: [T] s. values: [T, n], NaN where missing.
         angles, lengths: per column the unit if it is an angle or a length; empty where the file does not say.
         origin: the file, for messages.
+        words: columns that hold text, with the first word of each.
     """
 
     names: tuple[str, ...]
@@ -43,6 +44,7 @@ class Columns:
     angles: tuple[str, ...]
     lengths: tuple[str, ...]
     origin: str
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def table_columns(table: Table, path: Path | str, units: str | None = None) -> C
 def episode_columns(
     episode: Episode, origin: str, signal: str | None = None, model: BodyModel | None = None
 ) -> Columns:
-    """Columns of an episode: one per component of its signals of numbers, named by component.
+    """Columns of an episode: one per component of its signals of numbers, named by component; of a name that an
+    earlier signal has (velocities named as their positions), by signal and component.
 
     Args:
         signal: only this one; without names of components, they are the model's position numbers in order.
@@ -121,13 +124,16 @@ def episode_columns(
     Raises:
         UnknownNameError: no such signal. SignalError: it has another number of components than the model has positions.
     """
-    names: list[str] = []
+    named: list[tuple[str, str]] = []
     units: list[str] = []
     values = []
+    words: dict[str, str] = {}
     if signal is not None and signal not in episode:
         raise unknown_name(f"signal of {origin}", signal, list(episode))
     for name in [signal] if signal is not None else list(episode):
         spec = episode.schema[name]
+        if spec.is_text:
+            words[name] = next((w for w in map(str, episode[name].values) if not _is_number(w)), "")
         if spec.is_text or len(spec.shape) > 1 or spec.numpy_dtype.kind not in "iuf":
             continue
         if signal is None and spec.kind in ("force", "action", "reward"):
@@ -135,13 +141,24 @@ def episode_columns(
         here = episode[name]
         labels = spec.names or _unnamed(name, spec.shape, spec.size, model if signal is not None else None, origin)
         told = [u.strip() for u in spec.unit.split(",")]
-        names += [n.removeprefix("observation.") for n in labels]
+        named += [(name.removeprefix("observation."), n.removeprefix("observation.")) for n in labels]
         units += told if len(told) == spec.size else [spec.unit.strip()] * spec.size
         numbers = np.asarray(here.values, float).reshape(len(here), -1)
         values.append(np.where(here.mask[:, None], numbers, np.nan))
     if not values:
         raise SignalError(f"{origin}: no signal of numbers; expected positions. Pass a recording of motion.")
-    return Columns(tuple(names), episode.timestamp, np.hstack(values), tuple(units), tuple(units), origin)
+    names: list[str] = []
+    for of, label in named:
+        names.append(label if label not in names else f"{of}.{label}")
+    return Columns(tuple(names), episode.timestamp, np.hstack(values), tuple(units), tuple(units), origin, words)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _unnamed(name: str, shape: tuple[int, ...], size: int, model: BodyModel | None, origin: str) -> list[str]:
@@ -251,6 +268,11 @@ def _factor(columns: Columns, at: int, kind: str, units: str | None, lengths: st
 
 def _missing(model: BodyModel, lacking: Sequence[str], columns: Columns) -> SignalError:
     name, rest = lacking[0], lacking[1:]
+    if name in columns.words:
+        return SignalError(
+            f"{columns.origin}: column {name!r} holds words ({columns.words[name][:40]!r}); expected numbers. "
+            f"Repair the cell, or --hold {name}=VALUE if it did not move."
+        )
     near = difflib.get_close_matches(name, columns.names, n=2, cutoff=0.5)
     there = ", ".join(columns.names[:6]) + (" ..." if len(columns.names) > 6 else "")
     hint = "The nearest is " + " or ".join(repr(n) for n in near) if near else f"It has {there}"

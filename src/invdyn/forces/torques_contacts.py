@@ -69,6 +69,10 @@ class FoundContacts:
     pressure: Pressure
     loads: WorldLoads
 
+    def untouched(self) -> list[tuple[str, float]]:
+        """Points that never close, and their least height, m."""
+        return [(n, float(self.height[:, k].min())) for k, n in enumerate(self.names) if not self.closed[:, k].any()]
+
 
 def contact_model(model: BodyModel, points: Sequence[ContactPoint]) -> BodyModel:
     """The model with a frame of its own for each point.
