@@ -223,8 +223,14 @@ def test_loads_that_are_missing_and_points_that_never_touch_are_told(invdyn: Run
     force[:100, 2] = 98.1  # the plate ends where the second step would be
     grf = tmp_path / "grf.mot"
     write_table(Table(tuple(f"foot_{p}{a}" for p in "vp" for a in "xyz"), time, force, False), grf)
-    told = invdyn(*base, "--grf", grf, "--grf-body", "shin=foot", "--out", tmp_path / "a.csv")
+    report = tmp_path / "a.html"
+    told = invdyn(*base, "--grf", grf, "--grf-body", "shin=foot", "--out", tmp_path / "a.csv", "--report", report)
     assert told.code == 0
+    text = report.read_text()
+    assert f"pushed by {grf}" in text
+    assert "in 100 of 200 steps (from 1.00 to 1.99 s) the root carries" in text
+    assert "200 frames, 1.99 s, smoothed by rts." in text
+    assert "<th>knee [N m]</th>" in text
     assert "in 100 of 200 steps (from 1.00 to 1.99 s) the root carries more than half the body weight" in told.err
     assert "% of body weight, moments times 1 m" in told.out
     told = invdyn(*base, "--contacts", "shin@0,0,-0.3", "shin@0.1,0,-0.2", "--out", tmp_path / "b.csv")

@@ -16,6 +16,7 @@ from invdyn.bodies.manifold import position_rates
 from invdyn.bodies.model import BodyModel
 from invdyn.bodies.urdf import read_urdf
 from invdyn.episodes.formats.opensim_tables import Table, read_table
+from invdyn.errors import SignalError
 from invdyn.forces.torques import Torques, TorqueSettings, recover_torques
 from invdyn.forces.torques_columns import Columns, Positions, match_positions, table_columns
 from invdyn.forces.torques_contacts import ContactPoint
@@ -281,6 +282,32 @@ def test_the_cut_off_sweep_shows_noise_growing(arm: BodyModel) -> None:
     assert found.sweep.change[1] == pytest.approx([0, 0], abs=1e-9)
     assert (found.sweep.change[3] > found.sweep.change[2]).all()
     assert (found.sweep.change[3] > 3 * found.sweep.change[2]).any()
+
+
+def test_a_span_is_the_same_steps_of_the_whole(arm: BodyModel) -> None:
+    """All of it is smoothed, so nothing ends where the span does; loads need to cover the span only."""
+    time, q, _, _ = swing()
+    noisy = q + 1e-3 * np.random.default_rng(0).normal(size=q.shape)
+    whole = recover_torques(arm, recorded(time, noisy), TorqueSettings(sweep=(4.0, 8.0)))
+    part = recover_torques(arm, recorded(time, noisy), TorqueSettings(sweep=(4.0, 8.0), span=(1.0, 1.495)))
+    assert np.array_equal(part.motion.time, time[100:150])
+    np.testing.assert_allclose(part.torque, whole.torque[100:150], rtol=1e-12)
+    assert part.std is not None
+    assert whole.std is not None
+    np.testing.assert_allclose(part.std, whole.std[100:150], rtol=1e-9)
+    assert part.sweep is not None
+    assert part.sweep.rms.shape == (2, 2)
+    table = Table(tuple(f"f_v{a}" for a in "xyz"), time[90:160], np.tile([0.0, 0.0, 5.0], (70, 1)), False)
+    loads = (table_loads(table, "grf.mot", {"hand": "f"}), table)
+    told = r"loads from 0.9 to 1.59 s, motion from 0 to 2.99 s; .* Cut the motion \(span=0.9, 1.59\)"
+    with pytest.raises(SignalError, match=told):
+        recover_torques(arm, recorded(time, noisy), QUICK, loads)
+    pushed = recover_torques(arm, recorded(time, noisy), replace(QUICK, span=(1.0, 1.495)), loads)
+    assert pushed.loads is not None
+    assert pushed.loads.wrench.shape == (50, 1, 6)
+    late = replace(table, time=time[90:160] + 100)
+    with pytest.raises(SignalError, match=r"expected loads at every step. Are the clocks the same\?"):
+        recover_torques(arm, recorded(time, noisy), QUICK, (loads[0], late))
 
 
 def test_held_and_missing_positions(arm: BodyModel) -> None:

@@ -58,6 +58,8 @@ class Torques:
     """Cut-off, Hz; found by the smoother when not given (butterworth, opensim: 6)."""
     sweep: tuple[float, ...] | None = None
     """Cut-offs (Hz) whose effect on the torques is shown; five about the one used when not given."""
+    span: tuple[float, float] | None = None
+    """First and last second wanted (those of measured loads, say); the whole recording is smoothed in any case."""
     level: float = 0.9
     """Coverage of the intervals."""
     contacts: tuple[str, ...] = ()
@@ -120,16 +122,17 @@ class Torques:
         told = {
             "model": str(self.model),
             "motion": str(self.motion),
-            "grf": None if self.grf is None else str(self.grf),
+            "grf": None if loads is None else str(self.grf or self.motion),
         }
         metadata = {**told, "settings": _plain(settings)}
-        result = {
+        result: dict[str, Any] = {
             **told,
             "out": [str(o) for o in self.out],
             "report": None if self.report is None else str(self.report),
             "mass": model.mass,
             "markers": fit or None,
             "recordings": [summary_of(f) for f in found],
+            "remarks": self._remarks(found, loads is not None),
         }
         for out in outputs:
             bar.advance(0, f"writing {out}")
@@ -140,17 +143,21 @@ class Torques:
             else:
                 write_torques(found, out, tasks, metadata, overwrite=self.overwrite or out.is_dir())
             bar.advance(frames * WRITING / len(outputs))
-        self._remark(found, loads is not None)
+        for remark in result["remarks"]:
+            note(remark)
         return result
 
-    def _remark(self, found: list[Found], loads: bool) -> None:
-        """What a reader of the torques must know, on stderr."""
+    def _remarks(self, found: list[Found], loads: bool) -> list[str]:
+        """What a reader of the torques must know."""
+        told = []
         if self.smooth != "rts":
-            note(f"--smooth {self.smooth} knows no noise of the measurement: no intervals. --smooth rts gives them.")
+            told.append(
+                f"--smooth {self.smooth} knows no noise of the measurement: no intervals. --smooth rts gives them."
+            )
         elif self.contacts:
-            note("Contact forces were found, not measured: no intervals, for theirs are not known.")
+            told.append("Contact forces were found, not measured: no intervals, for theirs are not known.")
         if not loads and not self.contacts and found[0].residual is not None:
-            note(
+            told.append(
                 "Nothing pushes this body but its root, which carries the whole weight as its residual. Give what was "
                 "measured (--grf), or points that may touch the ground (--contacts)."
             )
@@ -158,16 +165,17 @@ class Torques:
             what = f"Recording {k}: " if len(found) > 1 else ""
             heavy = one.overloaded()
             if len(heavy) and (loads or self.contacts):
-                note(
+                told.append(
                     f"{what}in {len(heavy)} of {len(one.motion.time)} steps (from {heavy[0]:.2f} to {heavy[-1]:.2f} s) "
                     "the root carries more than half the body weight: there forces are missing, or do not go with this "
                     "motion, and the torques of those steps are wrong by them."
                 )
             for name, lowest in [] if one.contacts is None else one.contacts.untouched():
-                note(
+                told.append(
                     f"{what}--contacts {name} never touches: its lowest point is {lowest:.3g} m above the ground, and "
                     f"it closes below {self.closes[0]:g} m where it is slow. See --ground, --closes, or move the point."
                 )
+        return told
 
     def _settings(self) -> TorqueSettings:
         from invdyn.forces.torques import TorqueSettings
@@ -184,6 +192,7 @@ class Torques:
             smoothness=self.smoothness,
             horizon=self.horizon,
             sweep=self.sweep,
+            span=self.span,
         )
 
     def _check_outputs(self) -> None:

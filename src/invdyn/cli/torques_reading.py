@@ -28,6 +28,7 @@ SPOKEN = (
     (r"method='(\w+)'", r"--smooth \1"),
     (r"Pass window=\.\.\. or cutoff=\.\.\.", "Pass --cutoff"),
     (r"\bcutoff=", "--cutoff "),
+    (r"\(span=([^,)]+), ([^)]+)\)", r"(--span \1 \2)"),
     (r'units="(\w+)" or units="(\w+)"', r"--units \1 or --units \2"),
     (r'units="(\w+)"', r"--units \1"),
     (r"units=\.\.\.", "--units"),

@@ -70,7 +70,7 @@ def sweep_figure(found: Torques) -> Figure:
             )
     axis.axhline(1.0, color=GREY, linewidth=0.8, linestyle=":")
     axis.set(xlabel="cut-off [Hz]", ylabel="RMS torque / reported")
-    axis.legend(frameon=False, fontsize=7, ncols=2)
+    axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 
@@ -112,7 +112,10 @@ def write_torque_report(path: Path, result: dict[str, Any], found: Sequence[Torq
         text = f"RMS over all markers {1e3 * fit['rms']:.1f} mm; {100 * fit['converged']:.0f} % of the steps converged."
         rows = [{"marker": n, "RMS [mm]": 1e3 * r} for n, r in fit["worst"].items()]
         sections.append(Section("Markers", [text], rows))
-    lead = f"{result['motion']} through {result['model']} ({result['mass']:.2f} kg)."
+    loads = f", pushed by {result['grf']}" if result["grf"] else ""
+    lead = f"{result['motion']} through {result['model']} ({result['mass']:.2f} kg){loads}."
+    if result["remarks"]:
+        sections.insert(0, Section("To know first", result["remarks"]))
     foot = "Intervals hold the noise of the recorded positions, not the uncertainty of the model or of measured loads."
     write_report(path, "Torques behind the motion", lead, sections, foot)
 
@@ -135,13 +138,17 @@ def _sections(told: dict[str, Any], found: Torques, prefix: str) -> list[Section
         }
         for r in told["coordinates"]
     ]
-    sections = [Section(f"{prefix}Torques", [band], rows, [torque_figure(found)])]
+    what = f"{told['frames']} frames, {told['seconds']:.2f} s, smoothed by {told['smoother']}. {band}"
+    sections = [Section(f"{prefix}Torques", [what], rows, [torque_figure(found)])]
     if told["cutoffs"]:
         text = (
             "How far the torques depend on the cut-off: RMS difference from the torques reported. A torque that keeps "
             "growing with the cut-off is made of noise."
         )
-        peaks = [{"cut-off [Hz]": c["cutoff"], **dict(list(c["change"].items())[:8])} for c in told["cutoffs"]]
+        shown = [(n, f"{n} [{unit}]") for n, unit in zip(found.names[:8], found.units)]
+        peaks = [
+            {"cut-off [Hz]": c["cutoff"], **{label: c["change"][n] for n, label in shown}} for c in told["cutoffs"]
+        ]
         sections.append(Section(f"{prefix}Effect of the cut-off", [text], peaks, [sweep_figure(found)]))
     time = found.motion.time
     if told["residual"] and found.residual is not None:
@@ -168,6 +175,7 @@ def _sections(told: dict[str, Any], found: Torques, prefix: str) -> list[Section
     landing = [
         {
             "coordinate": r["coordinate"],
+            "unit": "rad" if r["unit"] == "N m" else "m",
             "with torques": r["landing"],
             "without": r["landing_without_torques"],
             "way of the motion": r["travelled"],

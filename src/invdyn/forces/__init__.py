@@ -5,6 +5,7 @@
 | `torques.py` | `recover_torques`: recorded motion to torques, the steps joined | |
 | `torques_columns.py`, `torques_recordings.py` | recorded numbers as positions of a model, by name and unit | |
 | `torques_smoothing.py`, `torques_evaluation.py` | derivatives; forces, and intervals from noise | first order |
+| `torques_sweep.py` | what the cut-off does to the torques | |
 | `torques_root.py`, `torques_loads.py`, `torques_contacts.py` | residual at the root, loads, found contacts | |
 | `torques_replay.py` | the answer replayed forward | |
 | `torques_results.py` | written as Dataset, CSV, STO, summary | |

@@ -230,8 +230,10 @@ def _splined(
         return np.tile(values[0], (len(at), 1))
     step = float(np.diff(time).max())
     if at[0] < time[0] - step or at[-1] > time[-1] + step:
+        first, last = max(at[0], time[0]), min(at[-1], time[-1])
+        remedy = f"Cut the motion (span={first:.6g}, {last:.6g})." if first < last else "Are the clocks the same?"
         raise SignalError(
             f"{path}: loads from {time[0]:.6g} to {time[-1]:.6g} s, motion from {at[0]:.6g} to {at[-1]:.6g} s; "
-            f"expected loads at every step. Cut the motion."
+            f"expected loads at every step. {remedy}"
         )
     return natural_spline(time, values, 3 if len(time) > 3 else 1)(at)

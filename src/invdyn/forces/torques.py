@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -25,15 +25,11 @@ from invdyn.forces.torques_loads import WorldLoads, world_loads
 from invdyn.forces.torques_replay import ForwardReplay, replay_forward
 from invdyn.forces.torques_root import Root, find_root, root_wrench
 from invdyn.forces.torques_smoothing import Smoother, SmoothMotion, smooth_positions
+from invdyn.forces.torques_sweep import CutoffEffect, sweep_cutoffs, swept
 from invdyn.kernels.function import Backend
 
 __all__ = ["CutoffEffect", "TorqueSettings", "Torques", "recover_torques"]
 
-FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
-HABIT = (3.0, 4.5, 6.0, 9.0, 12.0)
-"""Cut-offs tried where the smoother chose its own, Hz; 6 is the habit for human walking."""
-BELOW = 0.45
-"""Of the sampling rate; cut-offs above it smooth nothing."""
 STAGES = {"smoothing": 0.25, "dynamics": 0.28, "intervals": 0.77, "replay": 0.8}
 """Share of the work done at the end of each stage, about, for time left; the rest is the effect of the cut-off."""
 
@@ -50,6 +46,7 @@ class TorqueSettings:
         smoothness: pulls contact forces of neighbouring steps together.
         horizon: s of the forward replay.
         sweep: cut-offs (Hz) whose effect is shown; None takes five about the one used; empty for none.
+        span: first and last s wanted; None for the whole recording, all of which is smoothed in any case.
     """
 
     smoother: Smoother = "rts"
@@ -62,6 +59,7 @@ class TorqueSettings:
     smoothness: float = 0.0
     horizon: float = 0.1
     sweep: tuple[float, ...] | None = None
+    span: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
@@ -70,6 +68,8 @@ class TorqueSettings:
             raise ConfigError(f"--horizon {self.horizon:g} s: expected a positive number, for example 0.1.")
         if self.cutoff is not None and not 0 < self.cutoff < np.inf:
             raise ConfigError(f"--cutoff {self.cutoff:g} Hz: expected a positive number, for example 6.")
+        if self.span is not None and not self.span[0] < self.span[1]:
+            raise ConfigError(f"--span {self.span[0]:g} {self.span[1]:g}: expected the first s before the last.")
         if not 0 < self.friction < np.inf:
             raise ConfigError(f"--friction {self.friction:g}: expected a positive number, for example 0.8.")
         if not all(0 < bound < np.inf for bound in self.closes):
@@ -82,22 +82,6 @@ class TorqueSettings:
             raise ConfigError(f"--ground {self.ground:g}: expected the height of the floor in m.")
         if self.sweep is not None and (len(self.sweep) == 1 or any(not c > 0 for c in self.sweep)):
             raise ConfigError(f"--sweep {list(self.sweep)}: expected two or more positive cut-offs in Hz, or none.")
-
-
-@dataclass(frozen=True)
-class CutoffEffect:
-    """What the cut-off does to the torques.
-
-    Attributes:
-        cutoffs: [K] Hz. rms, peak: [K, nv] N m or N over time.
-        change: [K, nv] RMS difference from the torques of `used`.
-        used: the torques that were reported.
-    """
-
-    cutoffs: Float[np.ndarray, " cutoffs"]
-    rms: Float[np.ndarray, "cutoffs nv"]
-    peak: Float[np.ndarray, "cutoffs nv"]
-    change: Float[np.ndarray, "cutoffs nv"]
 
 
 @dataclass(frozen=True)
@@ -176,7 +160,8 @@ def recover_torques(
     """
     settings = settings or TorqueSettings()
     root = find_root(model)
-    cutoffs = _cutoffs(positions, settings)
+    cutoffs = swept(positions, settings.smoother, settings.cutoff, settings.sweep)
+    rows = _wanted(positions, settings.span)
     if settings.contacts:
         if loads is not None:
             raise ConfigError("--contacts finds the forces that --grf measured. Give one of them.")
@@ -191,7 +176,7 @@ def recover_torques(
     end = STAGES["smoothing"]
     motion = smooth_positions(
         model, positions, settings.smoother, settings.cutoff, tell=lambda share: tell("smoothing", share * end)
-    )
+    ).part(rows)
     tell("dynamics", STAGES["smoothing"])
     measured = None if loads is None else world_loads(model, dynamics, motion.time, motion.q, *loads)
     evaluation = Evaluation(model, dynamics, measured)
@@ -216,7 +201,17 @@ def recover_torques(
     replay = replay_forward(evaluation, motion, bare, settings.horizon)
     sweep = None
     if cutoffs:
-        sweep = _sweep(evaluation, positions, settings.smoother, cutoffs, motion, torque, tell)
+        done = STAGES["replay"]
+        sweep = sweep_cutoffs(
+            evaluation,
+            positions,
+            settings.smoother,
+            cutoffs,
+            rows,
+            motion,
+            torque,
+            lambda share: tell("cut-offs", done + (1 - done) * share),
+        )
     return Torques(
         model,
         motion,
@@ -247,45 +242,15 @@ def _contacts(evaluation: Evaluation, motion: SmoothMotion, settings: TorqueSett
     )
 
 
-def _cutoffs(positions: Positions, settings: TorqueSettings) -> list[float]:
-    """Hz whose effect is shown; ConfigError for those asked for that the recording is too slow for."""
-    if settings.smoother == "none" or settings.sweep == () or len(positions.time) < 2:
-        return []
-    rate = 1 / float(np.median(np.diff(positions.time)))
-    highest = BELOW * rate
-    fast = [c for c in settings.sweep or () if c >= highest]
-    if fast:
+def _wanted(positions: Positions, span: tuple[float, float] | None) -> slice:
+    """Steps within the span; ConfigError where there are none."""
+    if span is None:
+        return slice(0, len(positions.time))
+    first = int(np.searchsorted(positions.time, span[0], "left"))
+    last = int(np.searchsorted(positions.time, span[1], "right"))
+    if last - first < 2:
         raise ConfigError(
-            f"--sweep {fast[0]:g}: {positions.origin} has {rate:g} steps/s; expected cut-offs below {highest:.4g} Hz. "
-            "Lower it."
+            f"--span {span[0]:g} {span[1]:g}: {positions.origin} goes from {positions.time[0]:g} to "
+            f"{positions.time[-1]:g} s, {last - first} steps of it in the span; expected 2 or more. Correct it."
         )
-    return [c for c in settings.sweep or _usual(settings.cutoff) if c < highest]
-
-
-def _usual(cutoff: float | None) -> Sequence[float]:
-    return HABIT if cutoff is None else [f * cutoff for f in FACTORS]
-
-
-def _sweep(
-    evaluation: Evaluation,
-    positions: Positions,
-    smoother: Smoother,
-    cutoffs: Sequence[float],
-    motion: SmoothMotion,
-    torque: Float[np.ndarray, "time nv"],
-    tell: Callable[[str, float], None],
-) -> CutoffEffect:
-    """Torques at other cut-offs, all else kept: the loads (found contact forces included), the order of the noise."""
-    found = []
-    done = STAGES["replay"]
-    for k, cutoff in enumerate(cutoffs):
-        tell("cut-offs", done + (1 - done) * k / len(cutoffs))
-        other = smooth_positions(evaluation.model, positions, smoother, cutoff, motion.order)
-        found.append(evaluation.forces(other.q, other.v, other.a) - passive_forces(evaluation.model, other))
-    taus = np.array(found).reshape(len(cutoffs), *torque.shape)
-    return CutoffEffect(
-        np.array(cutoffs),
-        np.sqrt((taus**2).mean(1)),
-        np.abs(taus).max(1),
-        np.sqrt(((taus - torque) ** 2).mean(1)),
-    )
+    return slice(first, last)
