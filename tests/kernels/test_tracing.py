@@ -102,6 +102,10 @@ def test_a_branch_on_a_traced_number_is_refused() -> None:
         ([torch.zeros(4, 5), torch.zeros(2, 5), torch.zeros(2)], r"y has shape \[2, 5\]; expected \[3, batch\]"),
         ([torch.zeros(4, 5), torch.zeros(3, 6), torch.zeros(2)], "y has a batch of 6, the inputs before it 5"),
         ([torch.zeros(4, 5), torch.zeros(3, 5), torch.zeros(2, 5)], r"p has shape \[2, 5\]; expected \[2\]"),
+        (
+            [torch.zeros(4, 5), torch.zeros(3, 5).int(), torch.zeros(2)],
+            r"y is torch.int32; expected a tensor of floats \[3, batch\]. Convert it",
+        ),
         ([torch.zeros(4, 5), torch.zeros(3, 5).double(), torch.zeros(2)], "expected one dtype and device. Convert"),
     ],
 )

@@ -127,7 +127,8 @@ class Program:
         """The batch size of inputs [size, batch] (uniform ones [size]).
 
         Raises:
-            SignalError: a wrong number of inputs, a wrong shape, mixed batch sizes, dtypes or devices.
+            SignalError: a wrong number of inputs, no tensor of floats, a wrong shape, mixed batch sizes, dtypes or
+                devices.
         """
         if len(tensors) != len(self.inputs):
             names = ", ".join(b.name for b in self.inputs)
@@ -135,6 +136,12 @@ class Program:
         batch, first = -1, tensors[0] if tensors else None
         for block, x in zip(self.inputs, tensors):
             wanted = f"[{block.size}]" if block.uniform else f"[{block.size}, batch]"
+            if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+                kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+                raise SignalError(
+                    f"{self.name}: {block.name} is {kind}; expected a tensor of floats {wanted}. Convert it: "
+                    "torch.as_tensor(x, dtype=torch.float64)."
+                )
             if x.ndim != 2 - block.uniform or x.shape[0] != block.size:
                 raise SignalError(f"{self.name}: {block.name} has shape {list(x.shape)}; expected {wanted}.")
             if first is not None and (x.dtype != first.dtype or x.device != first.device):
