@@ -179,7 +179,7 @@ def read_loads(
         )
     if source is None:
         if not bodies:
-            if given.path.suffix.lower() == ".c3d":
+            if given.path.suffix.lower() == ".c3d" and given.c3d.plates:
                 note(f"{given.path}: its plates are not used. Say which body each pushes: --grf-body BODY=plate1.")
             return None
         if given.path.suffix.lower() != ".c3d":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from invdyn.bodies.dynamics import Dynamics
 from invdyn.bodies.manifold import integrate, plain_numbers
-from invdyn.bodies.model import BodyModel
+from invdyn.bodies.model import BodyModel, Coordinate
 from invdyn.forces.torques_loads import WorldLoads, body_wrenches
 from invdyn.forces.torques_smoothing import SmoothMotion, follow_couplings
 
@@ -100,16 +100,24 @@ def passive_slopes(model: BodyModel, motion: SmoothMotion, number: int) -> Float
     return found
 
 
+def is_passive(c: Coordinate) -> bool:
+    """Whether the joint pulls by itself."""
+    return bool(c.stiffness or c.damping or c.friction)
+
+
 def follower_slopes(
     model: BodyModel, motion: SmoothMotion, number: int
 ) -> tuple[Float[np.ndarray, "time nv"], Float[np.ndarray, "time nv"]]:
-    """d displacement and d velocity of every velocity number in the displacement of one, which coupled ones follow."""
+    """d displacement and d velocity of every velocity number in the displacement of one.
+
+    Of coupled ones those that have springs, dampers or friction; 0 for others.
+    """
     shift, speed = np.zeros(motion.v.shape), np.zeros(motion.v.shape)
     shift[:, number] = 1.0
     at_q, at_v = plain_numbers(model) if model.couplings else ([], [])
     place = dict(zip(at_v, at_q))
-    if number in place:
-        followers = [(k, place[k]) for k in at_v if place[k] in model.couplings]
+    followers = [(k, place[k]) for k in at_v if place[k] in model.couplings and is_passive(model.coordinates[k])]
+    if number in place and followers:
         ends = []
         for by in (STEP, -STEP):
             q, v, a = motion.q.copy(), motion.v.copy(), motion.a.copy()
