@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from invdyn.bodies.drive import Drive, Term
+from invdyn.bodies.dynamics import Dynamics
 from invdyn.bodies.files import load_model
 from invdyn.bodies.merging import locked
 from invdyn.bodies.mjcf_write import mjcf_text
@@ -53,6 +55,20 @@ def mjcf(folder: Path, world: str = "", rest: str = "", **options: object) -> Bo
     path = folder / "m.xml"
     path.write_text(f'<mujoco model="m">\n<worldbody>\n{world}\n</worldbody>\n{rest}\n</mujoco>')
     return load_model(path, **options)  # type: ignore[arg-type]
+
+
+# --- Bodies ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mimics", ["", '<mimic joint="j" multiplier="2"/>'])
+def test_forward_dynamics_without_inertia(mimics: str, tmp_path: Path) -> None:
+    """Nothing with mass at the end of a chain, with and without driven joints."""
+    chain = joint() + joint("k", parent="a", child="b", inside=mimics)
+    model = urdf(tmp_path, f'<link name="base"/><link name="a"/><link name="b"/>{chain}')
+    q = torch.zeros(model.nq, 1, dtype=torch.float64)
+    told = "moves have no inertia against it", "expected mass in them, or armature", "model 'r'"
+    refused(lambda: Dynamics(model).aba(q, q, q), *told, kind=ConfigError)
+    assert Dynamics(model).rnea(q, q, q).tolist() == [[0.0]] * model.nv
 
 
 # --- XML --------------------------------------------------------------------------------------------------------------

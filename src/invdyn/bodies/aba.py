@@ -8,6 +8,7 @@ from invdyn.bodies.crba import crba
 from invdyn.bodies.joints import body_placement, motion_columns
 from invdyn.bodies.model import BodyModel
 from invdyn.bodies.rnea import BodyMotion, at_rest, body_parameters, inertial_wrench, moved_on, rnea
+from invdyn.errors import ConfigError
 from invdyn.kernels.algebra import (
     Matrix,
     Vector,
@@ -38,10 +39,15 @@ def aba(
 
     A joint of several numbers is eliminated one number at a time, which needs no small matrix inverses.
     Trees with driven joints take M(q) a = tau - c(q, v) instead: their massless links have no articulated inertia.
+
+    Raises:
+        ConfigError: a coordinate that moves nothing with inertia.
     """
     if any(b.joint.drive is not None for b in model.bodies):
-        bias = rnea(model, q, v, zeros(model.nv), wrenches=wrenches)
-        return solve_symmetric(crba(model, q), vsub(list(tau), bias))
+        matrix, bias = crba(model, q), rnea(model, q, v, zeros(model.nv), wrenches=wrenches)
+        for k in range(model.nv):
+            _check_inertia(model, k, matrix[k][k])
+        return solve_symmetric(matrix, vsub(list(tau), bias))
     n = len(model.bodies)
     where = [body_placement(b, q) for b in model.bodies]
     still = zeros(model.nv)
@@ -74,6 +80,7 @@ def aba(
             u_lin = vadd(matvec(m, lin), matvec(transpose(h), ang))
             u_ang = vadd(matvec(h, lin), matvec(inertia, ang))
             d = add(add(dot(lin, u_lin), dot(ang, u_ang)), float(model.coordinates[k].armature))
+            _check_inertia(model, k, d)
             left = sub(tau[k], add(dot(lin, force), dot(ang, moment)))
             inverse = div(1.0, d)
             s_lin, s_ang = [mul(inverse, x) for x in u_lin], [mul(inverse, x) for x in u_ang]
@@ -107,6 +114,15 @@ def aba(
             dw = vadd(dw, [mul(rates[k], x) for x in ang])
         reached.append((a, dw))
     return rates
+
+
+def _check_inertia(model: BodyModel, k: int, inertia: Scalar) -> None:
+    if type(inertia) is float and inertia == 0.0:
+        name = model.coordinates[k].name
+        raise ConfigError(
+            f"model {model.name!r}: the bodies that coordinate {name!r} moves have no inertia against it, so a force has "
+            "no acceleration; expected mass in them, or armature. Add some, or fix the joint."
+        )
 
 
 def _velocity_only(motion: BodyMotion) -> BodyMotion:
