@@ -120,8 +120,8 @@ def _check_inertia(model: BodyModel, k: int, inertia: Scalar) -> None:
     if type(inertia) is float and inertia == 0.0:
         name = model.coordinates[k].name
         raise ConfigError(
-            f"model {model.name!r}: the bodies that coordinate {name!r} moves have no inertia against it, so a force has "
-            "no acceleration; expected mass in them, or armature. Add some, or fix the joint."
+            f"model {model.name!r}: the bodies that coordinate {name!r} moves have no inertia against it, so a force "
+            "has no acceleration; expected mass in them, or armature. Add some, or fix the joint."
         )
 
 
