@@ -239,6 +239,25 @@ def test_loads_that_are_missing_and_points_that_never_touch_are_told(invdyn: Run
     assert "shin@0,0,-0.3 never touches" not in told.err
 
 
+def test_at_rest_the_check_forward_compares_with_gravity(invdyn: Run, arm: Path, tmp_path: Path) -> None:
+    """Accelerations of 1e-12 have no digits to return: 140 % of their peak would say nothing."""
+    time = np.arange(100) / 100
+    still = {"shoulder [rad]": 0.3 + 0 * time, "elbow [rad]": 0.1 * time}
+    path = write_csv(tmp_path / "STILL.CSV", time, still)  # as other programs write endings
+    one = invdyn("torques", arm, path, "--out", tmp_path / "tau.csv", *NO_SWEEP, "--json").value["recordings"][0]
+    assert one["replay"]["acceleration_error"] < 1e-12
+
+
+def test_angles_of_many_turns_are_looked_at_with_doubt(invdyn: Run, arm: Path, tmp_path: Path) -> None:
+    time, q, _, _ = swing()
+    path = write_csv(tmp_path / "deg.csv", time, {"shoulder": np.degrees(q[:, 0]), "elbow": 0 * time})
+    told = invdyn("torques", arm, path, "--units", "rad", "--out", tmp_path / "tau.csv", *NO_SWEEP)
+    assert told.code == 0
+    most = np.degrees(np.abs(q[:, 0]).max())
+    assert f"shoulder reaches {most:.4g} rad, 8 turns. Are these degrees? See --units." in told.err
+    assert "elbow reaches" not in told.err
+
+
 def test_a_character_of_deepmimic_walks(invdyn: Run, shared_data: Path, tmp_path: Path) -> None:
     """The character's file divides the clip's numbers; without contacts the root carries the weight, with them less."""
     folder = shared_data / "mocap_deepmimic"

@@ -311,9 +311,10 @@ def test_outputs(refused: Cli, tmp_path: Path) -> None:
     assert "out.txt: expected .csv, .sto, .mot, or a folder without an ending. Rename it." in refused(out="out.txt")
     (tmp_path / "old.html").write_text("mine")
     told = refused("--report", tmp_path / "old.html")
+    assert "tau.pdf: expected .html, for it is a page of text and pictures" in refused("--report", tmp_path / "tau.pdf")
     assert "old.html exists already. Choose another --report, or pass --overwrite" in told
-    for again in (("--report", tmp_path / "out.csv"), ("--out", tmp_path / "a.csv", tmp_path / "a.csv")):
-        assert ".csv is named twice among --out and --report. Give each a name of its own." in refused(*again)
+    told = refused("--out", tmp_path / "a.csv", tmp_path / "a.csv")
+    assert "a.csv is named twice by --out. Give each a name of its own." in told
 
 
 def test_where_recordings_can_be_written_is_known_before_the_work(tmp_path: Path) -> None:
@@ -335,6 +336,16 @@ def test_where_recordings_can_be_written_is_known_before_the_work(tmp_path: Path
 def test_remedies_of_readers_are_options(refused: Cli, tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "motion.csv").write_text(text)
     assert told in refused(motion=tmp_path / "motion.csv")
+
+
+def test_text_that_is_read_as_a_table(refused: Cli, tmp_path: Path) -> None:
+    """A format that was asked for is not told by the ending."""
+    (tmp_path / "motion.txt").write_text("a,b\n1\n")
+    assert "motion.txt: cannot be read as CSV" in refused("--format", "csv", motion=tmp_path / "motion.txt")
+    (tmp_path / "more").mkdir()
+    for name in ("a.csv", "b.npz"):
+        (tmp_path / "more" / name).write_text("")
+    assert "(csv, npz). Say which with --format" in refused(motion=tmp_path / "more")
 
 
 def test_motion_and_loads_files(refused: Cli, tmp_path: Path) -> None:

@@ -202,12 +202,16 @@ class Torques:
             if out.suffix.lower() not in ("", ".csv", ".sto", ".mot"):
                 raise ConfigError(f"--out {out}: expected .csv, .sto, .mot, or a folder without an ending. Rename it.")
             new_path(out, "--out", overwrite=self.overwrite)
+        if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
+            raise ConfigError(
+                f"--report {self.report}: expected .html, for it is a page of text and pictures. Rename it."
+            )
         if self.report is not None:
             new_path(self.report, "--report", overwrite=self.overwrite)
-        named = [o.absolute() for o in (*self.out, *([] if self.report is None else [self.report]))]
+        named = [o.absolute() for o in self.out]
         twice = next((o for k, o in enumerate(named) if o in named[:k]), None)
         if twice is not None:
-            raise ConfigError(f"{twice.name} is named twice among --out and --report. Give each a name of its own.")
+            raise ConfigError(f"{twice.name} is named twice by --out. Give each a name of its own.")
 
     def show(self, result: dict[str, Any]) -> None:
         for k, one in enumerate(result["recordings"]):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorded", "read_loads", "read_motion"]
 
+TURNS = 2
+"""Turns of a joint from which on its angles are looked at with doubt (our choice)."""
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1), "-x": (-1, 0, 0), "-y": (0, -1, 0), "-z": (0, 0, -1)}
 
 
@@ -68,13 +70,20 @@ def read_motion(model: BodyModel, given: Recorded, bar: Bar) -> tuple[list[Posit
 
 
 def _matched(model: BodyModel, columns: Columns, reading: Reading) -> Positions:
-    from invdyn.forces.torques_columns import match_positions, position_names
+    from invdyn.forces.torques_columns import match_positions, position_kinds, position_names
 
     named, hold = reading.named(), reading.held()
     found = match_positions(model, columns, named=named, hold=hold, units=reading.units, lengths=reading.lengths)
     if found.unused:
         names = ", ".join(found.unused[:6]) + (" ..." if len(found.unused) > 6 else "")
         note(f"{found.origin}: {len(found.unused)} columns are no position of the model and are left out: {names}")
+    for name, kind, q in zip(position_names(model), position_kinds(model), found.q.T):
+        if kind == "angle" and (np.abs(q) > TURNS * 2 * np.pi).any():
+            most = float(np.nanmax(np.abs(q)))
+            note(
+                f"{found.origin}: {name} reaches {most:.4g} rad, {most / (2 * np.pi):.0f} turns. Are these degrees? "
+                "See --units."
+            )
     told = zip(position_names(model), found.recorded, np.isnan(found.q).sum(0))
     gaps = [f"{name} at {n}" for name, there, n in told if there and n]
     if gaps:

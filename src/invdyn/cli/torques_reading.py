@@ -24,6 +24,7 @@ SPOKEN = (
     (r"Pass fps=\.\.\. or time=<(\w+) of the seconds>", r"Pass --read fps=... or --read time=\1 (of the seconds)"),
     (r"Pass fps=\.\.\.", "Pass --read fps=..."),
     (r"\btime=\.\.\.", "--read time=..."),
+    (r"\bformat=\.\.\.", "--format"),
     (r"pass nan='mask'", "pass --read nan=mask"),
     (r"method='(\w+)'", r"--smooth \1"),
     (r"Pass window=\.\.\. or cutoff=\.\.\.", "Pass --cutoff"),

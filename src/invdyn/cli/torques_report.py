@@ -168,9 +168,9 @@ def _sections(told: dict[str, Any], found: Torques, prefix: str) -> list[Section
         sections.append(Section(f"{prefix}Contact forces found", [text], told["contacts"], [contact_figure(found)]))
     replay = told["replay"]
     text = (
-        f"Forward dynamics returns the accelerations to {replay['acceleration_error']:.1e} of their peak. Integrated "
-        f"over {replay['horizon']:g} s from {replay['starts']} recorded states (open loop), the torques land this far "
-        "from the recording; without them the model goes astray."
+        f"Forward dynamics returns the accelerations to {replay['acceleration_error']:.1e} of their peak (of gravity "
+        f"where that is greater). Integrated over {replay['horizon']:g} s from {replay['starts']} recorded states "
+        "(open loop), the torques land this far from the recording; without them the model goes astray."
     )
     landing = [
         {

@@ -31,7 +31,8 @@ LOST = 1e3
 @dataclass(frozen=True)
 class ForwardReplay:
     """Attributes:
-    acceleration_error: [T] greatest |a_forward - a| over the numbers, divided by the greatest |a| of the recording.
+    acceleration_error: [T] greatest |a_forward - a| over the numbers, divided by the greatest |a| of the recording, or
+        by gravity (m/s^2) where that is greater: a body at rest has no accelerations to compare with.
     horizon: s. starts: how many states were integrated from.
     landing: [nv] RMS distance from the smoothed motion at the end of the horizon, rad or m (body axes of free joints).
     passive: [nv] the same without torques: what they are worth.
@@ -59,7 +60,7 @@ def replay_forward(
     wrenches = evaluation.wrenches(motion.q)
     pushed = None if wrenches is None else last(wrenches)
     back = dynamics.aba(last(motion.q), last(motion.v), last(tau), wrenches=pushed).numpy().T
-    scale = float(np.abs(motion.a).max()) or 1.0
+    scale = max(float(np.abs(motion.a).max()), float(np.linalg.norm(model.gravity))) or 1.0
     error = np.abs(back - motion.a).max(1) / scale
     span = min(horizon, float(time[-1] - time[0]))
     ends = np.searchsorted(time, time + span * (1 - 1e-9))

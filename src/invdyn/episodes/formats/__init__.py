@@ -81,8 +81,6 @@ _SUFFIXES = {
     ".c3d": "c3d",
     ".bvh": "bvh",
 }
-_MOTION = (".mot", ".sto", ".trc", ".c3d", ".bvh")
-"""Endings that motion-capture programs also write in capitals."""
 
 
 def open_dataset(path: Path | str, *, format: str | None = None, **options: Any) -> Dataset:  # noqa: A002
@@ -151,7 +149,7 @@ def detect_format(path: Path | str) -> str:
             raise FormatError(f"{path} holds files of several formats ({', '.join(inside)}). Say which with format=...")
     elif _suffix(path) in _SUFFIXES:
         for name in ("known", "amass"):
-            if path.suffix == ".npz" and _matches(name, path):
+            if _suffix(path) == ".npz" and _matches(name, path):
                 return name
         return _SUFFIXES[_suffix(path)]
     elif path.suffix in (".txt", ".json") and _matches("deepmimic", path):
@@ -187,8 +185,8 @@ def detect_format(path: Path | str) -> str:
 
 
 def _suffix(path: Path) -> str:
-    """The ending; of motion files in small letters."""
-    return path.suffix.lower() if path.suffix.lower() in _MOTION else path.suffix
+    """The ending, in small letters: `TRIAL.CSV` is one."""
+    return path.suffix.lower()
 
 
 def _matches(name: str, path: Path) -> bool:

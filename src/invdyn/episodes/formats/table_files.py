@@ -253,5 +253,12 @@ class CsvFile(TableFile):
 
 
 def open_file(path: Path) -> TableFile:
-    """The reader for a file by its ending."""
-    return CsvFile(path) if path.suffix == ".csv" else ParquetFile(path)
+    """The reader for a file by its ending; of other endings by its first bytes, text unless they are Parquet's."""
+    ending = path.suffix.lower()
+    if ending in (".csv", ".parquet"):
+        return CsvFile(path) if ending == ".csv" else ParquetFile(path)
+    try:
+        with path.open("rb") as file:
+            return ParquetFile(path) if file.read(4) == b"PAR1" else CsvFile(path)
+    except OSError:
+        return CsvFile(path)  # which says why it cannot be read

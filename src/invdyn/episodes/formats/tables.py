@@ -50,15 +50,15 @@ def _files(path: Path) -> list[Path]:
     def natural(file: Path) -> list[tuple[int, int | str]]:
         return [(0, int(p)) if p.isdigit() else (1, p) for p in re.split(r"(\d+)", file.name) if p]
 
-    return sorted((f for f in path.iterdir() if f.suffix in ENDINGS and f.is_file()), key=natural)
+    return sorted((f for f in path.iterdir() if f.suffix.lower() in ENDINGS and f.is_file()), key=natural)
 
 
 def matches(path: Path | str) -> bool:
     """Whether this is a CSV or Parquet file, or a folder of files of one of the two."""
     path = Path(path)
     if path.is_file():
-        return path.suffix in ENDINGS
-    return path.is_dir() and not (path / "meta").exists() and len({f.suffix for f in _files(path)}) == 1
+        return path.suffix.lower() in ENDINGS
+    return path.is_dir() and not (path / "meta").exists() and len({f.suffix.lower() for f in _files(path)}) == 1
 
 
 class TableSource(ForeignSource):
