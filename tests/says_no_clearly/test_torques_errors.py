@@ -228,6 +228,12 @@ def test_recordings_that_cannot_be_smoothed_are_named(arm: BodyModel, tmp_path: 
     uneven = TIME + np.where(np.arange(50) > 20, 9, 0)
     with pytest.raises(SignalError, match=r"walk.csv: steps from 0.02 to 9.02 s; method='savgol' needs a regular"):
         smooth_positions(arm, Positions(uneven, np.zeros((50, 2)), (True, True), (), "walk.csv"), "savgol")
+    whole = Positions(TIME, np.zeros((50, 2)), (True, True), (), "walk.csv")
+    for method in ("rts", "spline", "savgol", "butterworth"):
+        with pytest.raises(
+            ConfigError, match=r"--cutoff 30 Hz: walk.csv has 50 steps/s; expected less than half of that"
+        ):
+            smooth_positions(arm, whole, method, 30.0)  # type: ignore[arg-type]
     hopper = read_urdf(write_robot(tmp_path, HOPPER), "free")
     q = np.tile(hopper.neutral, (50, 1))
     q[3:, 6] = 0.5

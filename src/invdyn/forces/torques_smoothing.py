@@ -86,13 +86,20 @@ def smooth_positions(
         tell: called with the share that is done.
 
     Raises:
-        UnknownNameError: no such smoother. ConfigError: a cut-off for `none`. SignalError: as `smooth`; missing values.
+        UnknownNameError: no such smoother. ConfigError: a cut-off for `none`, or that the steps are too far apart for.
+        SignalError: as `smooth`; missing values.
     """
     if method not in get_args(Smoother):
         raise unknown_name("smoother", method, get_args(Smoother))
     if method == "none" and cutoff is not None:
         raise ConfigError(f"--cutoff {cutoff:g} goes with a smoother; --smooth none has none. Leave one of them out.")
     _check_recorded(model, positions, method)
+    rate = 1 / float(np.median(np.diff(positions.time)))
+    if cutoff is not None and method != "opensim" and cutoff >= rate / 2:  # OpenSim takes 0.49 of the rate, and says so
+        raise ConfigError(
+            f"--cutoff {cutoff:g} Hz: {positions.origin} has {rate:g} steps/s; expected less than half of "
+            "that. Lower it."
+        )
     time, steps = positions.time, len(positions.time)
     q = positions.q.copy()
     v, a = np.zeros((steps, model.nv)), np.zeros((steps, model.nv))
