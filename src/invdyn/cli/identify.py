@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from invdyn.cli.bodies import Bodies
 from invdyn.cli.identify_motion import Asked, read_measured
 from invdyn.cli.options import Flag, new_path
 from invdyn.cli.output import note, table
@@ -38,10 +39,6 @@ class Identify:
     """Bodies: URDF, MJCF or OpenSim (.osim). Lengths and axes are taken from it; masses are found."""
     motion: tyro.conf.Positional[tuple[Path, ...]]
     """Recordings of positions and torques (.csv, .npz, .parquet, .mot, .sto, our Datasets)."""
-    no_geometry: Flag = False
-    """Of an MJCF model, leave meshes and shapes out (where their files are not at hand; masses must be stated)."""
-    ignore: tuple[str, ...] = ()
-    """Kinds of elements of an MJCF model to leave out though they act on motion: `equality`, `tendon`, ..."""
     out: tuple[Path, ...] = ()
     """What to create: the identified model (`.urdf`, `.xml` for MJCF), all parameters with covariance (`.json`)."""
     method: Literal["feasible", "log-cholesky", "wls", "ols"] = "feasible"
@@ -63,6 +60,7 @@ class Identify:
     """Recordings that are only compared with."""
     torque_file: Path | None = None
     """Table with the torques, where they stand in a file of their own with the same clock."""
+    bodies: tyro.conf.OmitArgPrefixes[Bodies] = field(default_factory=Bodies)
     reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
     torque_units: tuple[str, ...] = ()
     """`Nm`, `mNm`, `Ncm`, `N`, ... where the file does not say it."""
@@ -91,7 +89,6 @@ class Identify:
     """One JSON object on stdout."""
 
     def run(self) -> dict[str, Any]:
-        from invdyn.bodies.files import load_model
         from invdyn.forces.identification.body_regressor import check_joints
         from invdyn.forces.identification.identify import identify
         from invdyn.forces.identification.recordings import moving_coordinates
@@ -107,8 +104,7 @@ class Identify:
             new_path(self.report, "--report", overwrite=self.overwrite)
         if not self.motion:
             raise ConfigError("no recording was given. Pass its path after the model's.")
-        with as_options():
-            model = load_model(self.model, ignore=self.ignore, geometry=not self.no_geometry)
+        model = self.bodies.read(self.model)
         check_joints(model)
         torques = pairs("--torques", self.torques, "elbow=motor_2")
         asked = Asked(self.reading, self.torque_file, self.torque_units, torques, self.torque_signal)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from invdyn.cli.bodies import Bodies
 from invdyn.cli.options import Flag, new_path
 from invdyn.cli.output import note, table
 from invdyn.cli.torques_reading import held, pairs
@@ -43,6 +44,7 @@ class Design:
     """`COORDINATE=LOWER:UPPER` (rad or m), where the model says none or a smaller one is wanted."""
     hold: tuple[str, ...] = ()
     """`COORDINATE=VALUE` (rad or m) of coordinates that stand still."""
+    bodies: tyro.conf.OmitArgPrefixes[Bodies] = field(default_factory=Bodies)
     period: float = 10.0
     """Seconds until the motion repeats."""
     harmonics: int = 5
@@ -61,7 +63,6 @@ class Design:
     def run(self) -> dict[str, Any]:
         import numpy as np
 
-        from invdyn.bodies.files import load_model
         from invdyn.bodies.manifold import plain_numbers
         from invdyn.forces.identification.body_regressor import check_joints, moving_regressor
         from invdyn.forces.identification.excitation import design_excitation
@@ -71,7 +72,7 @@ class Design:
         if not self.rate > 0:
             raise ConfigError(f"--rate {self.rate:g}: expected samples per second, for example 100.")
         new_path(self.out, "OUT", overwrite=self.overwrite)
-        model = load_model(self.model)
+        model = self.bodies.read(self.model)
         check_joints(model)
         number = dict(zip(*reversed(plain_numbers(model))))
         hold = held(self.hold)

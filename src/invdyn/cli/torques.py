@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from invdyn.cli.bodies import Bodies
 from invdyn.cli.options import Flag, new_path
 from invdyn.cli.output import note, table
 from invdyn.cli.torques_motion import Recorded, read_loads, read_motion
@@ -43,10 +44,7 @@ class Torques:
     (N m); `foot=plate1` for plates."""
     root: Literal["fixed", "free", "planar"] | None = None
     """How a URDF stands in the world (fixed if not said)."""
-    no_geometry: Flag = False
-    """Of an MJCF model, leave meshes and shapes out (where their files are not at hand; masses must be stated)."""
-    ignore: tuple[str, ...] = ()
-    """Kinds of elements of an MJCF model to leave out though they act on motion: `equality`, `tendon`, ..."""
+    bodies: tyro.conf.OmitArgPrefixes[Bodies] = field(default_factory=Bodies)
     reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
     up: str | None = None
     """Axis of the markers and plates that points up (`z`, `-y`, ...), where it is not the model's."""
@@ -91,15 +89,14 @@ class Torques:
 
     def _recover(self, settings: TorqueSettings, bar: Bar) -> dict[str, Any]:
         from invdyn.bodies.dynamics import Dynamics
-        from invdyn.bodies.files import load_model
         from invdyn.forces.torques import recover_torques
         from invdyn.forces.torques_results import check_target, summary_of, write_torques
 
         bar.advance(0, f"reading {self.model}")
-        model = load_model(self.model, self.root, ignore=self.ignore, geometry=not self.no_geometry)
+        model = self.bodies.read(self.model, self.root)
         given = Recorded(self.motion, self.reading, self.up, pairs("--markers", self.markers, "R.Knee=RKNE"))
-        bodies = pairs("--grf-body", self.grf_body, "foot_r=ground_force")
-        loads = read_loads(model, given, self.grf, bodies, bar)
+        pushed = pairs("--grf-body", self.grf_body, "foot_r=ground_force")
+        loads = read_loads(model, given, self.grf, pushed, bar)
         positions, tasks, fit = read_motion(model, given, bar)
         for out in self.out:
             check_target(out, [p.time for p in positions])
