@@ -76,6 +76,12 @@ def columns(names: tuple[str, ...], unit: str = "rad") -> Columns:
             "no column for 'shoulder' of model 'arm' (nor for elbow). It has a, b. Pass --columns shoulder=COLUMN",
         ),
         (
+            columns(("q[0]", "q[1]", "tau[0]")),
+            {},
+            SignalError,
+            "Pass --signal q if its numbers are these in the model's order, --columns shoulder=COLUMN, or --hold",
+        ),
+        (
             columns(("shoulder", "elbow"), ""),
             {},
             SignalError,

@@ -7,6 +7,7 @@ spherical one `<joint>.qx .qy .qz .qw` (quaternions x y z w, body to parent).
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -277,7 +278,10 @@ def _missing(model: BodyModel, lacking: Sequence[str], columns: Columns) -> Sign
     there = ", ".join(columns.names[:6]) + (" ..." if len(columns.names) > 6 else "")
     hint = "The nearest is " + " or ".join(repr(n) for n in near) if near else f"It has {there}"
     more = f" (nor for {', '.join(rest)})" if rest else ""
+    whole = Counter(n.partition("[")[0] for n in columns.names if n.endswith("]"))
+    signal = next((stem for stem, count in whole.items() if count == len(lacking)), None)
+    order = "" if signal is None else f"--signal {signal} if its numbers are these in the model's order, "
     return SignalError(
         f"{columns.origin}: no column for {name!r} of model {model.name!r}{more}. {hint}. "
-        f"Pass --columns {name}=COLUMN, or --hold {name}=VALUE if it did not move."
+        f"Pass {order}--columns {name}=COLUMN, or --hold {name}=VALUE if it did not move."
     )
