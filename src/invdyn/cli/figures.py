@@ -8,27 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, panels
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["causes_figure", "coverage_figure", "divergence_figure", "success_figure"]
-
-# Okabe-Ito: told apart by colour-blind readers.
-INK, BLUE, ORANGE, GREEN, GREY = "#222222", "#0072B2", "#D55E00", "#009E73", "#999999"
-
-
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    """A figure without pyplot: no global state, no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.ravel():
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25, linewidth=0.6)
-    return figure, axes
 
 
 def causes_figure(
@@ -41,7 +26,7 @@ def causes_figure(
     unit: str = "",
 ) -> Figure:
     """One panel per component over one episode: recorded (never shown to the model), inferred, its interval."""
-    figure, axes = _figure(9.0, 1.7 * len(names) + 0.4, len(names))
+    figure, axes = panels(9.0, 1.7 * len(names) + 0.4, len(names))
     for axis, i in zip(axes[:, 0], range(len(names)), strict=True):
         axis.fill_between(seconds, lower[:, i], upper[:, i], color=BLUE, alpha=0.18, linewidth=0, label="interval")
         axis.plot(seconds, truth[:, i], color=INK, linewidth=1.4, label="true")
@@ -58,7 +43,7 @@ def divergence_figure(
     dt: float,
 ) -> Figure:
     """Distance between replayed and recorded states over time: median line, quartile band, per kind of replay."""
-    figure, axes = _figure(9.0, 3.4)
+    figure, axes = panels(9.0, 3.4)
     axis = axes[0, 0]
     for (name, (low, middle, high)), colour in zip(curves.items(), (ORANGE, BLUE, GREEN, GREY), strict=False):
         seconds = np.arange(len(middle)) * dt
@@ -77,7 +62,7 @@ def coverage_figure(
     levels: Float[np.ndarray, " level"], measured: Float[np.ndarray, "level cause"], names: Sequence[str]
 ) -> Figure:
     """Share of true causes inside the interval against the level that was asked for."""
-    figure, axes = _figure(4.6, 4.2)
+    figure, axes = panels(4.6, 4.2)
     axis = axes[0, 0]
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="as asked")
     for i, name in enumerate(names):
@@ -90,7 +75,7 @@ def coverage_figure(
 
 def success_figure(rates: Mapping[str, tuple[float, float, float]]) -> Figure:
     """Success rates (rate, lower, upper of the Wilson interval) of several policies."""
-    figure, axes = _figure(6.0, 0.7 * len(rates) + 0.9)
+    figure, axes = panels(6.0, 0.7 * len(rates) + 0.9)
     axis = axes[0, 0]
     for row, (_name, (rate, low, high)) in enumerate(rates.items()):
         axis.barh(row, rate, color=(GREY, ORANGE, BLUE)[row % 3], height=0.6)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invdyn.cli.figures import BLUE, GREY, INK, ORANGE, _figure
 from invdyn.cli.report import Section, write_report
+from invdyn.studies.drawing import BLUE, GREY, INK, ORANGE, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ def torques_figure(found: Identified) -> Figure:
     rows = slice(None, None, max(1, len(r.time) // SHOWN))
     nv = len(found.moving)
     columns = 1 if nv <= 3 else 2
-    figure, axes = _figure(10.0, 1.9 * -(-nv // columns) + 0.5, -(-nv // columns), columns)
+    figure, axes = panels(10.0, 1.9 * -(-nv // columns) + 0.5, -(-nv // columns), columns)
     for j, axis in enumerate(axes.ravel()):
         if j >= nv:
             axis.set_axis_off()
@@ -49,7 +49,7 @@ def parameters_figure(result: dict[str, Any]) -> Figure:
     """Standard deviation of every base parameter as a part of its value."""
     rows = [r for r in result["base_parameters"] if r["relative_std"]]
     parts = np.sort([r["relative_std"] for r in rows])
-    figure, axes = _figure(6.4, 3.0)
+    figure, axes = panels(6.4, 3.0)
     axis = axes[0, 0]
     axis.semilogy(np.arange(1, len(parts) + 1), parts, "o", color=BLUE, markersize=3)
     axis.axhline(0.1, color=GREY, linewidth=0.8, linestyle=":", label="a tenth: poorly told")

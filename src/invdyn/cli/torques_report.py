@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from invdyn.cli.figures import BLUE, GREEN, GREY, INK, ORANGE, _figure
 from invdyn.cli.report import Section, write_report
+from invdyn.studies.drawing import BLUE, GREEN, GREY, INK, ORANGE, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def torque_figure(found: Torques) -> Figure:
     shown = min(len(found.names), PANELS)
     columns = 1 if shown <= 3 else 3
     rows = -(-shown // columns)
-    figure, axes = _figure(10.0, 1.7 * rows + 0.4, rows, columns)
+    figure, axes = panels(10.0, 1.7 * rows + 0.4, rows, columns)
     for k, axis in enumerate(axes.ravel()):
         if k >= shown:
             axis.set_axis_off()
@@ -60,7 +60,7 @@ def torque_figure(found: Torques) -> Figure:
 def sweep_figure(found: Torques) -> Figure:
     """RMS torque over the cut-off, relative to that of the torques reported."""
     assert found.sweep is not None
-    figure, axes = _figure(6.4, 3.4)
+    figure, axes = panels(6.4, 3.4)
     axis = axes[0, 0]
     own = np.sqrt((found.torque**2).mean(0))
     for k in np.argsort(-own)[:8]:
@@ -76,7 +76,7 @@ def sweep_figure(found: Torques) -> Figure:
 
 def wrench_figure(time: np.ndarray, wrench: np.ndarray, what: str) -> Figure:
     """Forces above, moments below."""
-    figure, axes = _figure(9.0, 4.2, 2)
+    figure, axes = panels(9.0, 4.2, 2)
     for axis, part, unit in zip(axes[:, 0], (wrench[:, :3], wrench[:, 3:]), ("N", "N m")):
         for values, name, colour in zip(part.T, "xyz", (BLUE, ORANGE, GREEN)):
             axis.plot(*thinned(time, values), color=colour, linewidth=1.0, label=name)
@@ -89,7 +89,7 @@ def wrench_figure(time: np.ndarray, wrench: np.ndarray, what: str) -> Figure:
 def contact_figure(found: Torques) -> Figure:
     """Size of every found contact force."""
     assert found.contacts is not None
-    figure, axes = _figure(9.0, 3.2)
+    figure, axes = panels(9.0, 3.2)
     sizes = np.linalg.norm(found.contacts.force, axis=2)
     for k, name in enumerate(found.contacts.names):
         axes[0, 0].plot(*thinned(found.motion.time, sizes[:, k]), linewidth=1.0, label=name)
