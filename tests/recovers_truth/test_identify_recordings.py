@@ -15,10 +15,11 @@ from invdyn.forces.identification.body_regressor import moving_regressor
 from invdyn.forces.identification.equations import collect
 from invdyn.forces.identification.estimate import Estimate
 from invdyn.forces.identification.friction import Friction
-from invdyn.forces.identification.identify import IdentifySettings, given_estimate, identify
+from invdyn.forces.identification.identify import given_estimate, identify
 from invdyn.forces.identification.least_squares import fit_friction
 from invdyn.forces.identification.recordings import Measured, recordings_of
 from invdyn.forces.identification.replay import replay_motion
+from invdyn.forces.identification.settings import IdentifySettings
 from invdyn.forces.identification.smoothing import choose_smoothing
 from invdyn.forces.torques_columns import Positions
 

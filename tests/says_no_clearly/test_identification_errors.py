@@ -24,11 +24,11 @@ from invdyn.forces.identification.estimate import Estimate
 from invdyn.forces.identification.excitation import Limits, design_excitation
 from invdyn.forces.identification.feasible import fit_feasible
 from invdyn.forces.identification.friction import Friction
-from invdyn.forces.identification.identify import IdentifySettings
 from invdyn.forces.identification.least_squares import fit_friction, fit_least_squares
 from invdyn.forces.identification.log_cholesky import fit_log_cholesky
 from invdyn.forces.identification.recordings import Measured, match_torques, recordings_of, resample
 from invdyn.forces.identification.replay import acceleration, replay_motion, replay_torque
+from invdyn.forces.identification.settings import IdentifySettings
 from invdyn.forces.torques_columns import Columns, Positions
 
 Cli = Callable[..., str]

@@ -5,7 +5,7 @@
 | `model.py` | `BodyModel`: a tree of bodies, joints, inertias, coordinates | |
 | `drive.py` | `Drive`: displacements as functions of coordinates (mimic, OpenSim custom joints) | |
 | `files.py` | `load_model`: URDF, MJCF, OSIM or DeepMimic by what the file is | |
-| `urdf.py`, `urdf_write.py` | URDF, read by hand to keep line numbers, and written | ROS |
+| `urdf.py`, `urdf_elements.py`, `urdf_write.py` | URDF, read by hand to keep line numbers, and written | ROS |
 | `mjcf*.py`, `mujoco_convention.py` | MJCF through MuJoCo's compiled arrays, and written; its conventions | MuJoCo |
 | `mujoco_inverse.py` | torques of MuJoCo recordings through the integrator's own inverse | MuJoCo |
 | `osim*.py` | OpenSim models: joints, coordinate functions, couplings, passive forces | OpenSim, Simbody |

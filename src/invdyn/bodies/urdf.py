@@ -10,8 +10,7 @@ What enters no equation of motion is skipped: visual, collision, material, trans
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,38 +19,18 @@ import numpy as np
 from invdyn.bodies.drive import Drive
 from invdyn.bodies.merging import WORLD, Assembly, free_coordinates
 from invdyn.bodies.model import BodyModel, Coordinate, Inertia, Joint, Placement
-from invdyn.bodies.xml_reading import XmlDocument, named, quoted, read_xml
+from invdyn.bodies.urdf_elements import JointElement, read_inertia, read_joint
+from invdyn.bodies.xml_reading import XmlDocument, quoted, read_xml
 from invdyn.errors import ConfigError, FormatError
 
 __all__ = ["ROOTS", "read_urdf"]
 
 ROOTS = ("fixed", "free", "planar")
-KINDS = ("revolute", "continuous", "prismatic", "fixed", "floating", "planar")
 IN_ROBOT = (
     *("material", "transmission", "gazebo", "sensor", "ros2_control", "disable_collisions", "loop_joint"),
     *("mujoco", "drake", "safety_controller", "joint_properties", "group", "version", "author"),
 )
-IN_LINK = (
-    *("visual", "collision", "sensor", "gazebo", "material", "contact", "self_filter", "collision_checking"),
-    *("origin", "kinematic", "gravity", "surface"),  # no URDF, but written by exporters; no parser reads them
-)
-IN_JOINT = ("calibration", "safety_controller", "hardwareInterface", "gazebo", "sensor")
 MOST_LINKS = 10_000
-
-
-@dataclass(frozen=True)
-class _Joint:
-    """A joint as the file has it."""
-
-    name: str
-    kind: str
-    parent: str
-    child: str
-    placement: Placement
-    axis: tuple[float, float, float]
-    coordinate: Coordinate
-    mimic: tuple[str, float, float] | None  # master, multiplier, offset
-    element: Any
 
 
 def read_urdf(path: Path | str, root: str = "fixed", mimic: bool = True) -> BodyModel:
@@ -95,9 +74,9 @@ def urdf_model(document: XmlDocument, root: str = "fixed", mimic: bool = True) -
         links[name] = element
     if not 0 < len(links) <= MOST_LINKS:
         raise document.error(robot, f"{len(links)} links", f"1 to {MOST_LINKS}")
-    joints: dict[str, _Joint] = {}
+    joints: dict[str, JointElement] = {}
     for element in found["joint"]:
-        joint = _joint(document, element, mimic)
+        joint = read_joint(document, element, mimic)
         if joint.name in joints:
             raise document.error(element, f"joint {quoted(joint.name)} again", "every joint once", "Rename one.")
         joints[joint.name] = joint
@@ -105,9 +84,11 @@ def urdf_model(document: XmlDocument, root: str = "fixed", mimic: bool = True) -
     return _assembled(document, root, top, links, order, joints)
 
 
-def _tree(document: XmlDocument, links: dict[str, Any], joints: dict[str, _Joint]) -> tuple[str, list[_Joint]]:
+def _tree(
+    document: XmlDocument, links: dict[str, Any], joints: dict[str, JointElement]
+) -> tuple[str, list[JointElement]]:
     """The root link, and the joints depth first."""
-    below: dict[str, list[_Joint]] = {name: [] for name in links}
+    below: dict[str, list[JointElement]] = {name: [] for name in links}
     carried: set[str] = set()
     for name in sorted(joints, key=str.encode):
         joint = joints[name]
@@ -133,7 +114,7 @@ def _tree(document: XmlDocument, links: dict[str, Any], joints: dict[str, _Joint
             "one root link",
             "Connect the links by joints into one tree.",
         )
-    order: list[_Joint] = []
+    order: list[JointElement] = []
     waiting = list(reversed(below[tops[0]]))
     while waiting:
         joint = waiting.pop()
@@ -165,12 +146,12 @@ def _assembled(
     root: str,
     top: str,
     links: dict[str, Any],
-    order: list[_Joint],
-    joints: dict[str, _Joint],
+    order: list[JointElement],
+    joints: dict[str, JointElement],
 ) -> BodyModel:
     """The model from what was read."""
     parts, numbers = Assembly(), _Numbers()
-    inertia = _inertia(document, links[top])
+    inertia = read_inertia(document, links[top])
     if root == "fixed":
         parts.weld(top, WORLD, Placement(), inertia)
     elif root == "free":
@@ -179,9 +160,9 @@ def _assembled(
     else:
         _planar(parts, numbers, "root", top, WORLD, Placement(), (0.0, 0.0, 1.0), inertia)
     first: dict[str, tuple[int, int]] = {}
-    driven: list[tuple[int, _Joint]] = []
+    driven: list[tuple[int, JointElement]] = []
     for joint in order:
-        inertia = _inertia(document, links[joint.child])
+        inertia = read_inertia(document, links[joint.child])
         place = (joint.child, joint.parent, joint.placement)
         if joint.kind == "fixed":
             parts.weld(*place, inertia)
@@ -255,7 +236,7 @@ def _planar(
     parts.move(child, parent, placement, Joint(f"{name}.rz", "revolute", normal, q, v), inertia)
 
 
-def _master(document: XmlDocument, joint: _Joint, joints: dict[str, _Joint]) -> tuple[str, float, float]:
+def _master(document: XmlDocument, joint: JointElement, joints: dict[str, JointElement]) -> tuple[str, float, float]:
     """The joint at the end of a chain of mimic joints, and displacement = slope * its + offset."""
     slope, offset, seen, here = 1.0, 0.0, {joint.name}, joint
     while here.mimic is not None:
@@ -269,122 +250,3 @@ def _master(document: XmlDocument, joint: _Joint, joints: dict[str, _Joint]) -> 
         seen.add(name)
         slope, offset, here = slope * multiplier, offset + slope * shift, joints[name]
     return here.name, slope, offset
-
-
-def _joint(document: XmlDocument, element: Any, follow: bool) -> _Joint:
-    """A joint element, checked."""
-    name, kind = document.attribute(element, "name"), document.attribute(element, "type")
-    if kind not in KINDS:
-        raise document.error(element, f"joint {quoted(name)} has type {quoted(kind)}", f"one of {', '.join(KINDS)}")
-    known = ("parent", "child", "origin", "axis", "limit", "dynamics", "mimic")
-    parts = {tag: document.at_most_one(element, e) for tag, e in document.sort(element, known, IN_JOINT).items()}
-    for end in ("parent", "child"):
-        if parts[end] is None:
-            raise document.error(element, f"joint {quoted(name)} without <{end}>", f'<{end} link="..."/>')
-    axis = (1.0, 0.0, 0.0)  # the specification's default
-    if parts["axis"] is not None and kind not in ("fixed", "floating"):
-        axis = _axis(document, parts["axis"], name)
-    mimic = None
-    if parts["mimic"] is not None and follow and kind != "fixed":
-        if kind not in ("revolute", "continuous", "prismatic"):
-            raise document.error(parts["mimic"], f"the {kind} joint {quoted(name)} mimics another", "a one-dof joint")
-        mimic = (
-            document.attribute(parts["mimic"], "joint"),
-            document.attribute_number(parts["mimic"], "multiplier", 1.0),
-            document.attribute_number(parts["mimic"], "offset", 0.0),
-        )
-    return _Joint(
-        name,
-        kind,
-        document.attribute(parts["parent"], "link"),
-        document.attribute(parts["child"], "link"),
-        _origin(document, parts["origin"]),
-        axis,
-        _coordinate(document, name, kind, parts["limit"], parts["dynamics"]),
-        mimic,
-        element,
-    )
-
-
-def _coordinate(document: XmlDocument, name: str, kind: str, limit: Any, dynamics: Any) -> Coordinate:
-    """Limits and losses of a one-dof joint.
-
-    Without lower and upper there are no limits: the specification's default, 0 and 0, would hold the joint, and the
-    robots that leave them out mean wheels.
-    """
-    told: dict[str, float] = {}
-    if limit is not None:
-        for key in ("velocity", "effort"):
-            if limit.get(key) is not None:
-                told[key] = _bound(document, limit, key)
-        if kind in ("revolute", "prismatic") and (limit.get("lower") or limit.get("upper")):
-            told["lower"] = _bound(document, limit, "lower")
-            told["upper"] = _bound(document, limit, "upper")
-            if told["lower"] > told["upper"]:
-                raise document.error(limit, f"joint {quoted(name)} has lower > upper", "lower <= upper")
-    if dynamics is not None:
-        for key in ("damping", "friction"):
-            told[key] = document.attribute_number(dynamics, key, 0.0)
-            if told[key] < 0:
-                raise document.error(dynamics, f"joint {quoted(name)} has {key} {told[key]:g}", "0 or more")
-    return Coordinate(name, rotational=kind != "prismatic", **told)
-
-
-def _bound(document: XmlDocument, limit: Any, key: str) -> float:
-    """A limit, 0 by default as the specification says; endless where it is written as infinite or beyond 1e9."""
-    text = limit.get(key, "0").strip()
-    try:
-        value = float(text) if "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if abs(value) >= 1e9:
-        return math.copysign(math.inf, value)
-    return document.number(limit, text, f"limit {key}")
-
-
-def _axis(document: XmlDocument, element: Any, name: str) -> tuple[float, float, float]:
-    axis = np.asarray(document.attribute_numbers(element, "xyz", (1.0, 0.0, 0.0)))
-    length = float(np.linalg.norm(axis))
-    if length < 1e-6:
-        raise document.error(element, f"joint {quoted(name)} has the axis {axis.tolist()}", "a direction")
-    return Placement.of(translation=axis / length).translation
-
-
-def _origin(document: XmlDocument, element: Any) -> Placement:
-    """<origin xyz rpy>: turned about the fixed axes x, y, z by roll, pitch, yaw."""
-    if element is None:
-        return Placement()
-    xyz = document.attribute_numbers(element, "xyz", (0.0, 0.0, 0.0))
-    rpy = document.attribute_numbers(element, "rpy", (0.0, 0.0, 0.0))
-    (sr, sp, sy), (cr, cp, cy) = np.sin(rpy), np.cos(rpy)
-    rotation = [
-        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-        [-sp, cp * sr, cp * cr],
-    ]
-    return Placement.of(rotation, xyz)
-
-
-def _inertia(document: XmlDocument, link: Any) -> Inertia:
-    """<inertial>; a link without one weighs nothing."""
-    parts = document.sort(link, ("inertial",), IN_LINK)
-    element = document.at_most_one(link, parts["inertial"])
-    if element is None:
-        return Inertia()
-    inside = {
-        tag: document.at_most_one(element, e)
-        for tag, e in document.sort(element, ("origin", "mass", "inertia")).items()
-    }
-    if inside["mass"] is None:
-        raise document.error(element, f"<inertial> of {named(link)} without <mass>", '<mass value="..."/>')
-    mass = document.attribute_number(inside["mass"], "value")
-    about = np.zeros((3, 3))
-    if inside["inertia"] is not None:
-        for key in ("ixx", "ixy", "ixz", "iyy", "iyz", "izz"):
-            i, j = "xyz".index(key[1]), "xyz".index(key[2])
-            about[i, j] = about[j, i] = document.attribute_number(inside["inertia"], key, 0.0)
-    if mass < 0 or min(about.diagonal()) < -1e-9:  # exporters write rounding errors
-        what = f"mass {mass:g}" if mass < 0 else f"moments of inertia {about.diagonal().tolist()}"
-        raise document.error(element, f"{named(link)} has {what}", "0 or more")
-    origin = _origin(document, inside["origin"])
-    return Inertia.of(mass, (0.0, 0.0, 0.0), about).moved(origin)

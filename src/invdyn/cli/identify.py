@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from invdyn.bodies.model import BodyModel
-    from invdyn.forces.identification.identify import Identified, IdentifySettings
+    from invdyn.forces.identification.identify import Identified
     from invdyn.forces.identification.recordings import Measured, Recording
+    from invdyn.forces.identification.settings import IdentifySettings
 
 __all__ = ["Identify"]
 
@@ -179,7 +180,7 @@ class Identify:
         return self.cutoff or ((None,) if self.smooth == "none" else CUTOFFS)
 
     def _settings(self) -> IdentifySettings:
-        from invdyn.forces.identification.identify import IdentifySettings
+        from invdyn.forces.identification.settings import IdentifySettings
 
         terms = () if self.friction == ("none",) else self.friction
         return IdentifySettings(

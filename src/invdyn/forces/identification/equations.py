@@ -15,10 +15,13 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Bool, Float, Int
 
+from invdyn.bodies.model import BodyModel
 from invdyn.errors import ConfigError, SignalError
 from invdyn.forces.identification.friction import Friction
+from invdyn.forces.identification.recordings import Recording
+from invdyn.forces.identification.settings import IdentifySettings
 
-__all__ = ["Equations", "Regressor", "Triangle", "collect", "inertial_names", "join"]
+__all__ = ["Equations", "Regressor", "Triangle", "collect", "equations_of", "inertial_names", "join"]
 
 Regressor = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """q [T, nq], qd [T, nv], qdd [T, nv] -> Y [T, nv, 10 nbody]; ten a body: (m, m c, Ixx, Ixy, Iyy, Ixz, Iyz, Izz)."""
@@ -212,3 +215,25 @@ def join(parts: Sequence[Equations]) -> Equations:
             raise ConfigError(f"identification: recording {k} has other bodies, joints or friction than the first.")
     factors, count, mean = (np.concatenate([getattr(p, n) for p in parts]) for n in ("factors", "count", "mean"))
     return Equations(factors, count, mean, first.bodies, first.joints, first.friction)
+
+
+def equations_of(
+    model: BodyModel,
+    moving: Sequence[int],
+    regressor: Regressor,
+    recordings: Sequence[Recording],
+    friction: Friction,
+    settings: IdentifySettings,
+) -> Equations:
+    """Recordings reduced to blocks that are a gap apart."""
+    each = max(1, -(-settings.blocks // len(recordings)))
+    bodies = [b.name for b in model.bodies]
+    joints = [model.coordinates[k].name for k in moving]
+    made = []
+    for r in recordings:
+        step = float(np.median(np.diff(r.time)))
+        gap = min(round(settings.gap / step), len(r.time) // (4 * each)) if each > 1 else 0
+        made.append(
+            collect(regressor, r.q, r.qd, r.qdd, r.tau, friction, blocks=each, gap=gap, bodies=bodies, joints=joints)
+        )
+    return join(made)

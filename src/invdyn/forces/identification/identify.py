@@ -7,94 +7,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from invdyn.bodies.model import BodyModel
-from invdyn.errors import ConfigError, SignalError, unknown_name
+from invdyn.errors import SignalError
 from invdyn.forces.identification.body_regressor import moving_regressor
-from invdyn.forces.identification.crossvalidation import CrossValidation, choose, cross_validate
-from invdyn.forces.identification.equations import Equations, Regressor, collect, join
+from invdyn.forces.identification.crossvalidation import CrossValidation, cross_validate
+from invdyn.forces.identification.equations import Equations, Regressor, equations_of
 from invdyn.forces.identification.estimate import Estimate
 from invdyn.forces.identification.feasible import fit_feasible
 from invdyn.forces.identification.friction import Friction
+from invdyn.forces.identification.friction_choice import choose_friction
 from invdyn.forces.identification.least_squares import LeastSquares, fit_friction, fit_least_squares
 from invdyn.forces.identification.log_cholesky import fit_log_cholesky
 from invdyn.forces.identification.pseudo_inertia import consistent
-from invdyn.forces.identification.recordings import Recording
+from invdyn.forces.identification.recordings import Recording, without_springs
 from invdyn.forces.identification.replay import MotionReplay, replay_motion
+from invdyn.forces.identification.settings import IdentifySettings
 
-__all__ = [
-    "TERMS",
-    "Identified",
-    "IdentifySettings",
-    "Method",
-    "Prediction",
-    "equations_of",
-    "given_estimate",
-    "identify",
-    "without_springs",
-]
+__all__ = ["Identified", "Prediction", "given_estimate", "identify"]
 
-Method = Literal["ols", "wls", "feasible", "log-cholesky"]
-TERMS = ("viscous", "coulomb", "stribeck", "rotor", "offset")
-WIDTHS = (0.0, 0.02, 0.05, 0.1, 0.2)  # of the smoothed sign, as parts of the joint's RMS velocity; the best is taken
 EXACT = 1e-6  # of the torque's RMS: errors below it are round-off
-STRIBECK = (0.05, 0.1, 0.2, 0.5)  # the same for the Stribeck velocity
-
-
-@dataclass(frozen=True)
-class IdentifySettings:
-    """How parameters are fitted.
-
-    Args:
-        method: `ols`, `wls` (base parameters alone), `feasible` (semidefinite program), `log-cholesky`.
-        friction: columns of every joint, see `Friction`.
-        width: of the smoothed sign, rad/s or m/s, of all joints; None: chosen by blocks left out.
-        stribeck: the Stribeck velocity, likewise.
-        prior: strength that holds physically consistent fits near the given model, see `fit_feasible`. 0: none.
-        blocks: of time, in all recordings together, for cross-validation and intervals. gap: s between two of them.
-        level: coverage of the intervals.
-        horizon: s of the replay forward.
-    """
-
-    method: str = "feasible"
-    friction: tuple[str, ...] = ("viscous", "coulomb", "rotor", "offset")
-    width: float | None = None
-    stribeck: float | None = None
-    prior: float = 1.0
-    blocks: int = 10
-    gap: float = 0.1
-    level: float = 0.95
-    horizon: float = 0.25
-
-    def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise unknown_name("method (--method)", self.method, get_args(Method))
-        for term in self.friction:
-            if term not in TERMS:
-                raise unknown_name("friction term (--friction)", term, TERMS)
-        if not 0 < self.level < 1:
-            raise ConfigError(f"--level {self.level:g}: expected a share between 0 and 1, for example 0.95.")
-        if self.blocks < 3:
-            raise ConfigError(f"--blocks {self.blocks}: expected 3 or more, or nothing tells the scatter.")
-        if self.prior < 0:
-            raise ConfigError(f"--prior {self.prior:g}: expected zero or a positive strength.")
-        if self.horizon <= 0:
-            raise ConfigError(f"--horizon {self.horizon:g} s: expected a positive number, for example 0.25.")
-        if self.stribeck is not None and "stribeck" not in self.friction:
-            raise ConfigError(f"--stribeck {self.stribeck:g} without that term. Add it: --friction ... stribeck.")
-        if self.width is not None and not {"coulomb", "stribeck"} & set(self.friction):
-            raise ConfigError(f"--width {self.width:g} smooths the sign of Coulomb friction, which --friction lacks.")
-
-    def columns(self, width: tuple[float, ...] | float, stribeck: tuple[float, ...] | float | None) -> Friction:
-        """The friction columns with these nonlinear numbers."""
-        there = {name: name in self.friction for name in ("viscous", "coulomb", "rotor", "offset")}
-        return Friction(**there, width=width, stribeck=stribeck if "stribeck" in self.friction else None)
 
 
 @dataclass(frozen=True)
@@ -200,7 +138,7 @@ def identify(
     regressor = moving_regressor(model, moving, still)
     train, test = ([without_springs(model, moving, r) for r in part] for part in (train, test))
     tell("friction")
-    friction, scores = _choose_friction(model, moving, regressor, train, settings)
+    friction, scores = choose_friction(model, moving, regressor, train, settings)
     equations = equations_of(model, moving, regressor, train, friction, settings)
     tell("base parameters")
     given = given_estimate(model, moving)
@@ -231,64 +169,6 @@ def identify(
         *(model, tuple(moving), regressor, equations, estimate, base, given, tuned, cross, tuple(train), tuple(test)),
         *(fitted, held, replays, failed, scores, settings),
     )
-
-
-def without_springs(model: BodyModel, moving: Sequence[int], recording: Recording) -> Recording:
-    """Torque less what the model's springs need: they are known and stay."""
-    k, rest = (np.array([getattr(model.coordinates[i], n) for i in moving]) for n in ("stiffness", "rest"))
-    return replace(recording, tau=recording.tau - k * (recording.q - rest)) if k.any() else recording
-
-
-def equations_of(
-    model: BodyModel,
-    moving: Sequence[int],
-    regressor: Regressor,
-    recordings: Sequence[Recording],
-    friction: Friction,
-    settings: IdentifySettings,
-) -> Equations:
-    """Recordings reduced to blocks that are a gap apart."""
-    each = max(1, -(-settings.blocks // len(recordings)))
-    bodies = [b.name for b in model.bodies]
-    joints = [model.coordinates[k].name for k in moving]
-    made = []
-    for r in recordings:
-        step = float(np.median(np.diff(r.time)))
-        gap = min(round(settings.gap / step), len(r.time) // (4 * each)) if each > 1 else 0
-        made.append(
-            collect(regressor, r.q, r.qd, r.qdd, r.tau, friction, blocks=each, gap=gap, bodies=bodies, joints=joints)
-        )
-    return join(made)
-
-
-def _choose_friction(
-    model: BodyModel,
-    moving: Sequence[int],
-    regressor: Regressor,
-    recordings: Sequence[Recording],
-    settings: IdentifySettings,
-) -> tuple[Friction, dict[str, float]]:
-    """The columns, their nonlinear numbers chosen by blocks left out where nobody gave them."""
-    speed = np.sqrt(np.mean(np.concatenate([r.qd for r in recordings]) ** 2, axis=0))
-    signed = bool({"coulomb", "stribeck"} & set(settings.friction))
-    widths: list[Any] = [settings.width] if settings.width is not None else [0.0]
-    if signed and settings.width is None:
-        widths = [tuple(float(v) for v in part * speed) for part in WIDTHS]
-    rises: list[Any] = [settings.stribeck]
-    if "stribeck" in settings.friction and settings.stribeck is None:
-        rises = [tuple(float(v) for v in part * speed) for part in STRIBECK]
-    candidates = [settings.columns(w, s) for w in widths for s in rises]
-    if len(candidates) == 1:
-        return candidates[0], {}
-    made = {f: (lambda f=f: equations_of(model, moving, regressor, recordings, f, settings)) for f in candidates}
-    best, scores = choose(made, lambda e: fit_least_squares(e, "ordinary").estimate)
-    told = {
-        f"sign smoothed over {w:g}, Stribeck {s:g} of the RMS velocity" if len(rises) > 1 else
-        f"sign smoothed over {w:g} of the RMS velocity": 0.0
-        for w in (WIDTHS if len(widths) > 1 else (0,))
-        for s in (STRIBECK if len(rises) > 1 else (0,))
-    }  # fmt: skip
-    return best, {name: float(np.mean(scores[f])) for name, f in zip(told, candidates)}
 
 
 def _fit(

@@ -8,7 +8,7 @@ part that is held out into the part that is fitted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.interpolate
@@ -20,7 +20,15 @@ from invdyn.errors import ConfigError, SignalError, unknown_name
 from invdyn.forces.torques_columns import Columns, Positions
 from invdyn.forces.torques_smoothing import Smoother, smooth_positions
 
-__all__ = ["Measured", "Recording", "match_torques", "moving_coordinates", "recordings_of", "resample"]
+__all__ = [
+    "Measured",
+    "Recording",
+    "match_torques",
+    "moving_coordinates",
+    "recordings_of",
+    "resample",
+    "without_springs",
+]
 
 PATTERNS = ("tau.{}", "torque.{}", "effort.{}", "tau_{}", "torque_{}", "effort_{}", "{}.torque", "{}_torque")
 """What the torque column of a coordinate may be called; OpenSim's `_moment` and `_force` besides."""
@@ -229,3 +237,9 @@ def _part(
     if not np.isfinite(tau).all(1).any():
         raise SignalError(f"{origin}: no step has the torques of all moving coordinates. Check the torque columns.")
     return Recording(time[inner], q[inner], qd[inner], qdd[inner], tau, motion.cutoff[columns], origin)
+
+
+def without_springs(model: BodyModel, moving: Sequence[int], recording: Recording) -> Recording:
+    """Torque less what the model's springs need: they are known and stay."""
+    k, rest = (np.array([getattr(model.coordinates[i], n) for i in moving]) for n in ("stiffness", "rest"))
+    return replace(recording, tau=recording.tau - k * (recording.q - rest)) if k.any() else recording

@@ -17,9 +17,10 @@ from invdyn.bodies.model import BodyModel
 from invdyn.errors import ConfigError
 from invdyn.forces.identification.body_regressor import moving_regressor
 from invdyn.forces.identification.crossvalidation import cross_validate
-from invdyn.forces.identification.identify import IdentifySettings, equations_of, without_springs
+from invdyn.forces.identification.equations import equations_of
 from invdyn.forces.identification.least_squares import fit_least_squares
-from invdyn.forces.identification.recordings import Measured, Recording, recordings_of
+from invdyn.forces.identification.recordings import Measured, Recording, recordings_of, without_springs
+from invdyn.forces.identification.settings import IdentifySettings
 from invdyn.forces.torques_smoothing import Smoother
 
 __all__ = ["CUTOFFS", "Smoothing", "choose_smoothing"]

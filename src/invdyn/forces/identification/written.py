@@ -16,7 +16,8 @@ from invdyn.bodies.model import BodyModel
 from invdyn.bodies.urdf_write import urdf_text
 from invdyn.episodes.formats.atomic import appearing
 from invdyn.errors import ConfigError
-from invdyn.forces.identification.identify import Identified, IdentifySettings
+from invdyn.forces.identification.identify import Identified
+from invdyn.forces.identification.settings import IdentifySettings
 
 __all__ = ["ENDINGS", "check_outputs", "identified_model", "parameters_of", "write_identified"]
 
