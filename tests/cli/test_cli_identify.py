@@ -169,6 +169,18 @@ def test_signals_of_an_npz_and_units_as_told(invdyn: Run, tmp_path: Path) -> Non
     assert max(e["identified: held out, RMS"] for e in told["errors"]) < 1.3 * NOISE
 
 
+def test_a_given_body_that_cannot_exist_is_remarked(invdyn: Run, arm: Path, run: Path) -> None:
+    """Its inertia about z is above the sum of the others: nothing can be held near it."""
+    arm.write_text(arm.read_text().replace('izz="0.0025"', 'izz="0.25"'))
+    done = invdyn("identify", arm, run, *QUICK)
+    assert done.code == 0, done.err
+    assert (
+        "Nothing is held near the given model (--prior), for no solid body has the inertia it states of lower: what"
+        in (done.err)
+    )
+    assert "--prior" not in invdyn("identify", arm, run, *QUICK, "--prior", "0").err
+
+
 def test_what_torques_wrote_is_read(invdyn: Run, arm: Path, tmp_path: Path) -> None:
     """Motion to torques to parameters: as a Dataset, and as an OpenSim table beside the motion."""
     time, q, _, _ = swing(6.0)

@@ -53,6 +53,20 @@ def test_smoothing_is_chosen_by_the_torque(arm: BodyModel) -> None:
     assert abs(inertia(chosen.cutoff) - truth) < 0.25 * abs(inertia(20.0) - truth)
 
 
+def test_the_part_held_out_is_not_looked_at(arm: BodyModel) -> None:
+    """What stands in it changes nothing that is chosen, though no smoother would take it."""
+    time, q, v, a = swing(5.0)
+    lost = np.where(np.arange(len(time))[:, None] < 0.8 * len(time), q, np.nan)
+    tau = arm_torque(q, v, a) + 0.02 * np.random.default_rng(0).normal(size=q.shape)
+
+    def scores(positions: np.ndarray) -> dict[str, float]:
+        measured = Measured(Positions(time, positions, (True, True), (), "swing"), tau)
+        how = {"cutoffs": (3.0, 10.0), "settings": SETTINGS}
+        return choose_smoothing(arm, (0, 1), np.zeros(2), [measured], 0.2, **how).scores
+
+    assert scores(lost) == scores(q)
+
+
 def test_friction_of_a_given_model(arm: BodyModel) -> None:
     """The bodies known, losses are found alone; a loss that would have to be a gain is none."""
     _, q, v, a = swing(5.0)

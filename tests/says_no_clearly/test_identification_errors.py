@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from identify_case import recorded, write_run
-from torques_case import ARM, HOPPER, SLIDER, write_csv, write_robot
+from torques_case import ARM, HOPPER, LIMIT, SLIDER, write_csv, write_robot
 
 from invdyn.bodies.model import BodyModel
 from invdyn.bodies.urdf import read_urdf
@@ -402,6 +402,21 @@ def test_models(command: Cli, tmp_path: Path) -> None:
     pytest.importorskip("mujoco", reason="needs the extra 'worlds'")
     assert "joint 'j'" in command(model=ball)
     assert "is spherical; expected joints with one torque each." in command(model=ball)
+
+
+def test_a_model_that_the_file_has_no_words_for_is_refused_before_the_fit(command: Cli, tmp_path: Path) -> None:
+    finger = '<mimic joint="elbow"/>' + LIMIT
+    driven = ARM.replace('name="j2" type="fixed"', 'name="j2" type="revolute"')
+    driven = driven.replace('<origin xyz="0.05 0.02 -0.1"/><axis xyz="0 1 0"/>', f'<axis xyz="0 1 0"/>{finger}')
+    told = command("--out", "x.xml", model=write_robot(tmp_path, driven))
+    assert "--out x.xml: model 'arm': joint 'j2' is driven by coordinates, which MuJoCo has not. Write URDF," in told
+
+
+def test_columns_are_called_as_in_the_recording(command: Cli, tmp_path: Path) -> None:
+    time, q, tau = recorded(2.0)
+    np.savez(tmp_path / "run.npz", t=time, angles=q, motors=tau)
+    args = ("--read", "time=t", "--signal", "angles", "--torque-signal", "motors", "--units", "rad")
+    assert "run.npz: torque column 'motors[0]' spans" in command(*args, motion=(tmp_path / "run.npz",))
 
 
 @pytest.mark.parametrize(

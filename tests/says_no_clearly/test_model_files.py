@@ -291,7 +291,12 @@ def test_what_mjcf_cannot_say() -> None:
     coupled = model(HINGE, couplings={0: Drive.constant(0.0)})
     refused(lambda: mjcf_text(coupled), "coupled coordinates, which are not written as MJCF", end, kind=ConfigError)
     driven = model(HINGE, follower(CURVE))
-    refused(lambda: mjcf_text(driven), "joint 'k' is driven by coordinates", end, kind=ConfigError)
+    refused(
+        lambda: mjcf_text(driven),
+        "joint 'k' is driven by coordinates",
+        "Write URDF, where joints mimic",
+        kind=ConfigError,
+    )
     light = model(Body("a", -1, Joint("j", "revolute", q=0, v=0)))
     refused(lambda: mjcf_text(light), "body 'a' moves, weighs nothing and carries 0 bodies", kind=ConfigError)
     moved = Body("a", -1, Joint("j", "free", q=0, v=0), Placement.of(translation=(1, 0, 0)), SOLID)

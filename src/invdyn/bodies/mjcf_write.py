@@ -106,7 +106,8 @@ def _body(etree: Any, model: BodyModel, elements: dict[int, Any], chain: list[in
         joint = body.joint
         if joint.drive is not None:
             raise ConfigError(
-                f"model {model.name!r}: joint {joint.name!r} is driven by coordinates, which MuJoCo has not. {REMEDY}"
+                f"model {model.name!r}: joint {joint.name!r} is driven by coordinates, which MuJoCo has not. "
+                "Write URDF, where joints mimic others, or the part without it."
             )
         if joint.kind == "free" and (len(bodies) > 1 or body.parent >= 0 or body.placement != Placement()):
             raise ConfigError(

@@ -71,7 +71,11 @@ def _forces(episode: Episode, origin: str, signal: str | None) -> Columns:
         signal = FORCE
     found = _columns(episode, origin, signal)
     # Named after coordinates, as our own Datasets have them: told apart from positions by the signal they stand in.
-    return found if signal is None else replace(found, names=tuple(f"tau.{n}" for n in found.names))
+    return (
+        found
+        if signal is None or _unnamed(found, signal)
+        else replace(found, names=tuple(f"tau.{n}" for n in found.names))
+    )
 
 
 def _table(path: Path, units: str | None) -> Columns:
@@ -159,5 +163,4 @@ def _unnamed(columns: Columns, signal: str) -> bool:
     """Whether these are the numbered components of a signal."""
     stem = signal.removeprefix("observation.")
     whole = [f"{stem}[{k}]" for k in range(len(columns.names))]
-    names = [n.removeprefix("tau.") for n in columns.names]
-    return names == whole or (len(names) == 1 and names[0] == stem)
+    return list(columns.names) == whole or columns.names == (stem,)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
+import torch
 from jaxtyping import Float, Int
 
 from invdyn.errors import SignalError
@@ -94,7 +95,7 @@ def base_parameters(
     if not np.isfinite(matrix).all() or not matrix.any():
         raise SignalError("base parameters: the regressor is zero or not finite. Give motion that moves every joint.")
     singular = np.zeros(size)
-    found = scipy.linalg.svdvals(matrix)
+    found = torch.linalg.svdvals(torch.from_numpy(matrix)).numpy()
     singular[: len(found)] = found
     rank = int((found > cut * found[0]).sum())
     factor, order = scipy.linalg.qr(matrix, mode="r", pivoting=True)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import scipy.linalg
+import torch
 from jaxtyping import Bool, Float, Int
 
 from invdyn.bodies.model import BodyModel
@@ -89,18 +90,20 @@ class Equations:
         rows = list(blocks)
         return Equations(self.factors[rows], self.count[rows], self.mean[rows], self.bodies, self.joints, self.friction)
 
+    @cached_property
+    def joint_factors(self) -> Float[np.ndarray, "nv p1 p1"]:
+        """Triangles of [Y_j, F_j, tau_j] over all blocks; what a joint's rows are divided by changes them in scale."""
+        blocks, nv, rows, columns = self.factors.shape
+        return _triangles(self.factors.swapaxes(0, 1).reshape(nv, blocks * rows, columns))
+
     def triangle(self, sigma: Float[np.ndarray, " nv"] | None = None) -> Triangle:
         """All blocks and joints as one problem, a joint's rows divided by its sigma (N m; None: by nothing)."""
         scale = np.ones(len(self.joints)) if sigma is None else 1 / sigma
         size = len(self.names)
-        total = np.zeros((0, size + 1))
-        for j in range(len(self.joints)):
-            own = np.concatenate(list(self.factors[:, j])) * scale[j]
-            wide = np.zeros((len(own), size + 1))
-            wide[:, self.columns(j)] = own[:, :-1]
-            wide[:, -1] = own[:, -1]
-            total = scipy.linalg.qr(np.concatenate([total, wide]), mode="r", check_finite=False)[0][: size + 1]
-        total = np.concatenate([total, np.zeros((size + 1 - len(total), size + 1))])
+        wide = np.zeros((*self.joint_factors.shape[:2], size + 1))
+        for j, own in enumerate(self.joint_factors):
+            wide[j][:, [*self.columns(j), size]] = own * scale[j]
+        total = _triangles(wide.reshape(1, -1, size + 1))[0]
         rows = int(self.count.sum()) * len(self.joints)
         return Triangle(total[:size, :size], total[:size, size], float(total[size, size] ** 2), rows)
 
@@ -120,6 +123,16 @@ class Equations:
         """[blocks, nv] sums of squared deviations of the torque from its mean in the block, N^2 m^2."""
         size = np.square(self.factors[..., -1]).sum(2)
         return size - self.count[:, None] * self.mean**2
+
+
+def _triangles(rows: Float[np.ndarray, "many rows columns"]) -> Float[np.ndarray, "many columns columns"]:
+    """Triangles of orthogonal factorisations, with rows of zeros where there are fewer rows than columns.
+
+    By torch, whose number of threads one can say: two threads that wait for each other beside other programs take a
+    hundred times as long as one for matrices of this size.
+    """
+    found = torch.linalg.qr(torch.from_numpy(np.ascontiguousarray(rows)), mode="r").R.numpy()
+    return np.pad(found, ((0, 0), (0, found.shape[2] - found.shape[1]), (0, 0)))
 
 
 def inertial_names(bodies: Sequence[str]) -> tuple[str, ...]:
@@ -188,10 +201,9 @@ def collect(
                 )
             own = np.concatenate([y, friction.columns(qd[part], qdd[part]), tau[part][..., None]], axis=2)
             own = np.moveaxis(own, 1, 0)
-            total = np.asarray(np.linalg.qr(own if total is None else np.concatenate([total, own], axis=1), mode="r"))
+            total = _triangles(own if total is None else np.concatenate([total, own], axis=1))
         assert total is not None  # rows is not empty
-        short = total.shape[2] - total.shape[1]
-        factors.append(np.pad(total, ((0, 0), (0, short), (0, 0))))
+        factors.append(total)
         counts.append(len(rows))
         means.append(tau[rows].mean(0))
     count = (factors[0].shape[2] - 1 - len(friction.names)) // 10

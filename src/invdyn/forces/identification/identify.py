@@ -30,9 +30,10 @@ from invdyn.forces.identification.recordings import Recording, without_springs
 from invdyn.forces.identification.replay import MotionReplay, replay_motion
 from invdyn.forces.identification.settings import IdentifySettings
 
-__all__ = ["Identified", "Prediction", "given_estimate", "identify"]
+__all__ = ["Identified", "Prediction", "given_estimate", "identify", "unreal"]
 
 EXACT = 1e-6  # of the torque's RMS: errors below it are round-off
+SOLID = 1e-9  # least eigenvalue of a body's pseudo-inertia, kg m^2 and kg
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,12 @@ def given_estimate(model: BodyModel, moving: Sequence[int]) -> Estimate | None:
     return Estimate(model.parameters.copy(), coefficients, sigma, "given", bodies, joints, friction)
 
 
+def unreal(given: Estimate) -> tuple[str, ...]:
+    """Bodies that no mass makes, points and rods included: near a model that has one, nothing can be held."""
+    fine = consistent(torch.as_tensor(given.inertial.reshape(-1, 10)), SOLID)
+    return tuple(name for name, real in zip(given.bodies, fine) if not real)
+
+
 def identify(
     model: BodyModel,
     moving: Sequence[int],
@@ -181,10 +188,8 @@ def _fit(
     if settings.method in ("ols", "wls"):
         return dataclasses.replace(base.estimate, method=settings.method)
     prior, strength = None, 0.0
-    if given is not None and settings.prior:
-        fine = bool(consistent(torch.as_tensor(given.inertial.reshape(-1, 10)), 1e-9).all())
-        if fine:
-            prior, strength = given.inertial, settings.prior
+    if given is not None and settings.prior and not unreal(given):
+        prior, strength = given.inertial, settings.prior
     fit = fit_feasible if settings.method == "feasible" else fit_log_cholesky
     return fit(equations, sigma=sigma, prior=prior, strength=strength)
 

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 import scipy.stats
+import torch
 from jaxtyping import Float
 
 from invdyn.errors import ConfigError, SignalError
@@ -111,7 +112,8 @@ def fit_least_squares(
     if degrees < 1:
         raise SignalError(f"identification: {plain.rows} equations for {base.rank} base parameters. Record more.")
     start = np.zeros(len(equations.names)) if prior is None else prior
-    sigma, triangle, lift = np.ones(joints), plain, np.linalg.pinv(base.combine)
+    sigma, triangle = np.ones(joints), plain
+    lift = torch.linalg.pinv(torch.from_numpy(base.combine)).numpy()
     for _ in range(ROUNDS if method == "weighted" else 1):
         matrix = triangle.matrix[:, base.independent]
         value = np.linalg.lstsq(matrix, triangle.target, rcond=None)[0]

@@ -23,6 +23,7 @@ from invdyn.forces.torques_smoothing import Smoother, smooth_positions
 __all__ = [
     "Measured",
     "Recording",
+    "fitted_part",
     "match_torques",
     "moving_coordinates",
     "recordings_of",
@@ -199,13 +200,35 @@ def recordings_of(
         SignalError: parts too short to smooth, torque missing everywhere.
         ConfigError: a share outside [0, 1).
     """
-    if not 0 <= held_out < 1:
-        raise ConfigError(f"--held-out {held_out:g}: expected a share from 0 to below 1, for example 0.2.")
-    size = len(measured.positions.time)
-    edge = round(size * (1 - held_out))
-    parts = [slice(0, edge)] + ([slice(edge, size)] if held_out else [])
+    edge = _edge(measured, held_out)
+    parts = [slice(0, edge)] + ([slice(edge, len(measured.positions.time))] if held_out else [])
     made = [_part(model, moving, measured, part, smoother, cutoff, lag) for part in parts]
     return made[0], made[1] if held_out else None
+
+
+def fitted_part(
+    model: BodyModel,
+    moving: Sequence[int],
+    measured: Measured,
+    held_out: float = 0.0,
+    *,
+    smoother: Smoother = "rts",
+    cutoff: float | None = None,
+    lag: float = 0.0,
+) -> Recording:
+    """The first part of `recordings_of` alone: the other one is not looked at.
+
+    Raises:
+        SignalError, ConfigError: likewise.
+    """
+    return _part(model, moving, measured, slice(0, _edge(measured, held_out)), smoother, cutoff, lag)
+
+
+def _edge(measured: Measured, held_out: float) -> int:
+    """First step that is held out."""
+    if not 0 <= held_out < 1:
+        raise ConfigError(f"--held-out {held_out:g}: expected a share from 0 to below 1, for example 0.2.")
+    return round(len(measured.positions.time) * (1 - held_out))
 
 
 def _part(

@@ -19,7 +19,7 @@ from invdyn.forces.identification.body_regressor import moving_regressor
 from invdyn.forces.identification.crossvalidation import cross_validate
 from invdyn.forces.identification.equations import equations_of
 from invdyn.forces.identification.least_squares import fit_least_squares
-from invdyn.forces.identification.recordings import Measured, Recording, recordings_of, without_springs
+from invdyn.forces.identification.recordings import Measured, Recording, fitted_part, without_springs
 from invdyn.forces.identification.settings import IdentifySettings
 from invdyn.forces.torques_smoothing import Smoother
 
@@ -83,7 +83,7 @@ def choose_smoothing(
 
     def error(cutoff: float | None, lag: float) -> float:
         how = {"smoother": smoother, "cutoff": cutoff, "lag": lag}
-        parts = [recordings_of(model, moving, m, held_out, **how)[0] for m in measured]  # type: ignore[arg-type]
+        parts = [fitted_part(model, moving, m, held_out, **how) for m in measured]  # type: ignore[arg-type]
         return _error(model, moving, regressor, [without_springs(model, moving, r) for r in parts], settings)
 
     tried: dict[tuple[float | None, float], float] = {}

@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Float
 
 from invdyn.bodies.mjcf_write import mjcf_text
-from invdyn.bodies.model import BodyModel
+from invdyn.bodies.model import BodyModel, Inertia
 from invdyn.bodies.urdf_write import urdf_text
 from invdyn.episodes.formats.atomic import appearing
 from invdyn.errors import ConfigError
 from invdyn.forces.identification.identify import Identified
 from invdyn.forces.identification.settings import IdentifySettings
 
-__all__ = ["ENDINGS", "check_outputs", "identified_model", "parameters_of", "write_identified"]
+__all__ = ["ENDINGS", "check_model", "check_outputs", "identified_model", "parameters_of", "write_identified"]
 
 ENDINGS = {".urdf": "URDF", ".xml": "MJCF", ".json": "parameters"}
 PHYSICAL = ("feasible", "log-cholesky")
@@ -47,6 +47,36 @@ def check_outputs(outs: Sequence[Path], settings: IdentifySettings) -> None:
                 f"--out {out}: URDF has no rotor inertia, which is fitted here. Write MJCF (.xml), or fit without: "
                 f"--friction {rest}."
             )
+
+
+def check_model(model: BodyModel, moving: Sequence[int], outs: Sequence[Path]) -> None:
+    """Refuse likewise a model whose joints the file to be written has no words for.
+
+    Args:
+        model: as given; every body will have a mass.
+        moving: velocity numbers of the coordinates whose losses and rotors are found.
+        outs: of `check_outputs`.
+
+    Raises:
+        ConfigError: see `urdf_text`, `mjcf_text`.
+    """
+    solid = Inertia.of(1.0, np.zeros(3), np.eye(3)).parameters
+    plain = [
+        replace(c, armature=0.0, damping=0.0, friction=0.0) if k in moving else c
+        for k, c in enumerate(model.coordinates)
+    ]
+    likely = replace(model.with_parameters(np.tile(solid, len(model.bodies))), coordinates=tuple(plain))
+    for out in outs:
+        try:
+            _text(likely, out)
+        except ConfigError as error:
+            raise ConfigError(f"--out {out}: {error}") from None
+
+
+def _text(model: BodyModel, out: Path) -> str:
+    """The model file, empty for parameters."""
+    kind = ENDINGS[out.suffix.lower()]
+    return "" if kind == "parameters" else urdf_text(model) if kind == "URDF" else mjcf_text(model)
 
 
 def identified_model(found: Identified) -> BodyModel:
@@ -156,14 +186,12 @@ def write_identified(
     check_outputs(outs, found.settings)
     texts = []
     for out in outs:
-        kind = ENDINGS[out.suffix.lower()]
-        if kind == "parameters":
+        if ENDINGS[out.suffix.lower()] == "parameters":
             texts.append(
                 json.dumps({**metadata, **parameters_of(found)}, indent=1, allow_nan=False, default=str) + "\n"
             )
         else:
-            model = identified_model(found)
-            texts.append(urdf_text(model) if kind == "URDF" else mjcf_text(model))
+            texts.append(_text(identified_model(found), out))
     for out, text in zip(outs, texts):
         with appearing(out, overwrite=overwrite) as staged:
             staged.write_text(text, encoding="utf-8")
