@@ -36,7 +36,7 @@ class ForwardReplay:
         acceleration_error: [T] greatest |a_forward - a| over the numbers, divided by the greatest |a| of the recording,
             or by gravity (m/s^2) where that is greater: a body at rest has no accelerations to compare with.
         horizon: s. starts: how many states were integrated from.
-        landing: [nv] RMS distance from the smoothed motion at the end of the horizon, rad or m (free joints: body axes).
+        landing: [nv] RMS distance from the smoothed motion at the end of the horizon, rad or m (body axes of roots).
         passive: [nv] the same without torques: what they are worth.
         travelled: [nv] RMS way of the motion itself over the horizon, rad or m.
     """
