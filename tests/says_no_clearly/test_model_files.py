@@ -160,6 +160,35 @@ def test_xacro_is_expanded_first(tmp_path: Path) -> None:
     path = tmp_path / "r.urdf"
     path.write_text('<robot name="r" xmlns:xacro="http://www.ros.org/wiki/xacro"><xacro:include filename="a"/></robot>')
     refused(lambda: load_model(path), "a xacro macro", "plain URDF", "Expand it first: xacro FILE > robot.urdf.")
+    path.write_text('<robot name="r" xmlns:xacro="http://ros.org/wiki/xacro"><xacro:include filename="a"/></robot>')
+    refused(lambda: load_model(path), "a xacro macro", "plain URDF", "Expand it first: xacro FILE > robot.urdf.")
+    for left in ("${mass}", "$(arg mass)"):
+        inside = LINKS.replace('mass value="1"', f'mass value="{left}"', 1) + TREE
+        refused(
+            lambda inside=inside: urdf(tmp_path, inside), f"the xacro expression '{left}' in mass", "Expand it first"
+        )  # type: ignore[misc]
+
+
+def test_limits_below_zero_and_masters_that_are_none(tmp_path: Path) -> None:
+    for key in ("velocity", "effort"):
+        limit = f'<limit lower="-1" upper="1" {key}="-2"/>'
+        told = f"joint 'j' has {key} -2; expected 0 or more"
+        refused(
+            lambda limit=limit: urdf(tmp_path, LINKS + joint(inside=limit) + joint("k", parent="a", child="b")), told
+        )  # type: ignore[misc]
+    two = joint("left_knee") + joint("k", parent="a", child="b", inside='<mimic joint="knee"/>')
+    refused(
+        lambda: urdf(tmp_path, LINKS + two), "mimics joint 'knee', which is not there; expected 'left_knee'. Correct"
+    )
+    two = joint(kind="fixed") + joint("k", parent="a", child="b", inside='<mimic joint="j"/>')
+    refused(lambda: urdf(tmp_path, LINKS + two), "mimics the fixed joint 'j'", "or leave <mimic> out to let it move by")
+
+
+def test_moments_that_no_mass_has_are_doubted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    urdf(tmp_path, LINKS + TREE)
+    assert not caplog.messages
+    urdf(tmp_path, LINKS.replace('izz="1"', 'izz="2.1"', 1) + TREE)
+    assert "r.urdf: no mass has the moments of inertia of a (negative, or one above the sum of the two" in caplog.text
 
 
 def test_names_that_meet(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from invdyn.bodies.model import BodyModel, Site
 from invdyn.bodies.regressor import inertial_regressor
 from invdyn.bodies.rnea import rnea
 from invdyn.bodies.rnea_derivatives import has_closed_form, rnea_derivatives
+from invdyn.errors import ConfigError
 from invdyn.kernels.derivative import jacobian
 from invdyn.kernels.function import Backend, Function
 from invdyn.kernels.program import Block, Program, trace
@@ -68,8 +68,14 @@ class Dynamics:
     """
 
     def __init__(self, model: BodyModel, backend: Backend = "auto") -> None:
+        if not isinstance(model, BodyModel):
+            raise ConfigError(f"Dynamics({model!r}): expected a BodyModel. Read it first: load_model(path).")
         self.model, self.backend = model, backend
         self._functions: dict[tuple[str, ...], Function] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes: compiled code stays here, and is found again on disk."""
+        return self.__dict__ | {"_functions": {}}
 
     def rnea(
         self,
@@ -130,6 +136,8 @@ class Dynamics:
 
     def frames(self, q: Float[Tensor, "nq batch"], sites: Sequence[str] | None = None) -> Frames:
         """Placements of named frames in the world; None: of all bodies."""
+        if isinstance(sites, str):
+            raise ConfigError(f"frames: sites={sites!r}; expected a sequence of names. Pass [{sites!r}].")
         names = tuple(b.name for b in self.model.bodies) if sites is None else tuple(sites)
         rotation, translation = self.function("frames", *names)(q)
         return Frames(rotation.unflatten(0, (-1, 3, 3)), translation.unflatten(0, (-1, 3)))
@@ -152,8 +160,7 @@ class Dynamics:
 
     def momentum(self, q: Float[Tensor, "nq batch"], v: Float[Tensor, "nv batch"]) -> Momentum:
         """Centroidal momentum, kg m/s and kg m^2/s."""
-        matrix = self.centroidal_matrix(q)
-        both = torch.einsum("ikb,kb->ib", matrix, v)
+        both = self.function("momentum")(q, v)[0]
         return Momentum(both[:3], both[3:])
 
     def centroidal_matrix(self, q: Float[Tensor, "nq batch"]) -> Float[Tensor, "6 nv batch"]:
@@ -220,6 +227,7 @@ def _program(model: BodyModel, algorithm: str, options: Sequence[str]) -> Progra
         "kinetic": ([q, v], lambda q, v: [energies.kinetic_energy(model, q, v)]),
         "potential": ([q], lambda q: [energies.potential_energy(model, q)]),
         "com": ([q], lambda q: energies.centre_of_mass(model, q)),
+        "momentum": ([q, v], lambda q, v: energies.centroidal_momentum(model, q, v)),
         "centroidal": ([q], lambda q: [x for row in energies.centroidal_matrix(model, q) for x in row]),
     }
     blocks, compute = table[algorithm]

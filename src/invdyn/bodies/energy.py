@@ -12,7 +12,14 @@ from invdyn.bodies.rnea import body_parameters
 from invdyn.kernels.algebra import Matrix, Vector, cross, dot, matvec, scale, transpose, vadd, vsub, zeros
 from invdyn.kernels.scalar import Scalar, add, mul
 
-__all__ = ["body_velocities", "centre_of_mass", "centroidal_matrix", "kinetic_energy", "potential_energy"]
+__all__ = [
+    "body_velocities",
+    "centre_of_mass",
+    "centroidal_matrix",
+    "centroidal_momentum",
+    "kinetic_energy",
+    "potential_energy",
+]
 
 
 def body_velocities(model: BodyModel, q: Sequence[Scalar], v: Sequence[Scalar]) -> list[tuple[Vector, Vector]]:
@@ -73,3 +80,8 @@ def centroidal_matrix(model: BodyModel, q: Sequence[Scalar]) -> Matrix:
             for row in range(6):
                 rows[row][k] = add(rows[row][k], column[row])
     return rows
+
+
+def centroidal_momentum(model: BodyModel, q: Sequence[Scalar], v: Sequence[Scalar]) -> Vector:
+    """(linear momentum, angular momentum about the centre of mass), world axes; kg m/s, kg m^2/s."""
+    return matvec(centroidal_matrix(model, q), list(v))

@@ -88,6 +88,13 @@ class Inertia:
         about = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
         return cls.of(m, c, about - m * (c @ c * np.eye(3) - np.outer(c, c)))
 
+    @property
+    def possible(self) -> bool:
+        """Whether a mass can have these moments, to a part in a thousand: none negative or above the others' sum."""
+        low, middle, high = np.linalg.eigvalsh(np.asarray(self.about_com))
+        slack = 1e-9 + 1e-3 * abs(high)  # exporters round
+        return bool(low >= -slack and high <= low + middle + slack)
+
     def moved(self, placement: Placement) -> Inertia:
         """The same body seen from a frame in which its own frame has `placement`."""
         r, p = np.asarray(placement.rotation), np.asarray(placement.translation)
@@ -254,7 +261,7 @@ class BodyModel:
     @cached_property
     def parameters(self) -> np.ndarray:
         """Inertial parameters of all bodies end to end, [10 nbody]; see `Inertia.parameters`."""
-        return np.concatenate([b.inertia.parameters for b in self.bodies])
+        return np.array([b.inertia.parameters for b in self.bodies]).reshape(-1)
 
     @cached_property
     def neutral(self) -> np.ndarray:
@@ -295,21 +302,42 @@ class BodyModel:
                 f"model {self.name!r}: {rows.size} inertial parameters given for {len(self.bodies)} bodies; "
                 f"expected 10 a body."
             )
-        bodies = [replace(b, inertia=Inertia.from_parameters(p)) for b, p in zip(self.bodies, rows.reshape(-1, 10))]
+        rows = rows.reshape(-1, 10)
+        for body, row in zip(self.bodies, rows):
+            if not np.isfinite(row).all() or (row[0] == 0 and row[1:4].any()):
+                what = "first moments without mass" if np.isfinite(row).all() else "numbers that are not finite"
+                raise ConfigError(
+                    f"model {self.name!r}: the parameters of body {body.name!r} have {what} ({row.tolist()}); expected "
+                    "(m, m c, Ixx, Ixy, Iyy, Ixz, Iyz, Izz). Correct them."
+                )
+        bodies = [replace(b, inertia=Inertia.from_parameters(p)) for b, p in zip(self.bodies, rows)]
         return replace(self, bodies=tuple(bodies))
 
     def with_payload(self, site: str, inertia: Inertia) -> BodyModel:
-        """The same tree with a load fixed in a named frame."""
+        """The same tree with a load fixed in a named frame; `inertia` is in that frame's axes."""
         at = self.site(site)
         if at.body < 0:
-            raise ConfigError(f"model {self.name!r}: frame {site!r} is fixed to the world, which carries no payload.")
+            raise ConfigError(
+                f"model {self.name!r}: frame {site!r} is fixed to the world, which carries no payload. Name "
+                "a frame that moves."
+            )
+        if not (np.isfinite(inertia.parameters).all() and inertia.mass >= 0):
+            raise ConfigError(
+                f"model {self.name!r}: a payload of {inertia.mass:g} kg at {site!r}; expected finite numbers and a "
+                "mass of 0 or more. Correct it."
+            )
         bodies = list(self.bodies)
         bodies[at.body] = replace(bodies[at.body], inertia=bodies[at.body].inertia.plus(inertia.moved(at.placement)))
         return replace(self, bodies=tuple(bodies))
 
-    def with_gravity(self, gravity: Vector3) -> BodyModel:
-        """The same tree under other gravity, m/s^2."""
-        return replace(self, gravity=gravity)
+    def with_gravity(self, gravity: Sequence[float] | np.ndarray) -> BodyModel:
+        """The same tree under other gravity, m/s^2 in the world's axes."""
+        told = np.asarray(gravity, float)
+        if told.shape != (3,) or not np.isfinite(told).all():
+            raise ConfigError(
+                f"model {self.name!r}: gravity {gravity}; expected three numbers, for example (0, 0, -9.81)."
+            )
+        return replace(self, gravity=Placement.of(translation=told).translation)
 
     def _index(self, what: str, name: str, names: list[str]) -> int:
         if name not in names:

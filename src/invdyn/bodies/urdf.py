@@ -10,7 +10,9 @@ What enters no equation of motion is skipped: visual, collision, material, trans
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,16 +22,20 @@ from invdyn.bodies.drive import Drive
 from invdyn.bodies.merging import WORLD, Assembly, free_coordinates
 from invdyn.bodies.model import BodyModel, Coordinate, Inertia, Joint, Placement
 from invdyn.bodies.urdf_elements import JointElement, read_inertia, read_joint
-from invdyn.bodies.xml_reading import XmlDocument, quoted, read_xml
+from invdyn.bodies.xml_reading import XmlDocument, named, quoted, read_xml
 from invdyn.errors import ConfigError, FormatError
 
 __all__ = ["ROOTS", "read_urdf"]
+
+LOG = logging.getLogger(__name__)
 
 ROOTS = ("fixed", "free", "planar")
 IN_ROBOT = (
     *("material", "transmission", "gazebo", "sensor", "ros2_control", "disable_collisions", "loop_joint"),
     *("mujoco", "drake", "safety_controller", "joint_properties", "group", "version", "author"),
 )
+SPOKEN = ("link", "joint", "parent", "child", "origin", "axis", "limit", "dynamics", "mimic", "mass", "inertia")
+"""Elements whose attributes are read."""
 MOST_LINKS = 10_000
 
 
@@ -63,8 +69,9 @@ def urdf_model(document: XmlDocument, root: str = "fixed", mimic: bool = True) -
     if robot.tag != "robot":
         raise document.error(robot, f"root element {quoted(robot.tag)}", "<robot>", "Pass a URDF file.")
     for element in robot.iter():
-        if isinstance(element.tag, str) and element.tag.startswith("{http://www.ros.org/wiki/xacro}"):
-            raise document.error(element, "a xacro macro", "plain URDF", "Expand it first: xacro FILE > robot.urdf.")
+        found_xacro = _xacro(element) if isinstance(element.tag, str) else ""
+        if found_xacro:
+            raise document.error(element, found_xacro, "plain URDF", "Expand it first: xacro FILE > robot.urdf.")
     found = document.sort(robot, ("link", "joint"), IN_ROBOT)
     links: dict[str, Any] = {}
     for element in found["link"]:
@@ -82,6 +89,14 @@ def urdf_model(document: XmlDocument, root: str = "fixed", mimic: bool = True) -
         joints[joint.name] = joint
     top, order = _tree(document, links, joints)
     return _assembled(document, root, top, links, order, joints)
+
+
+def _xacro(element: Any) -> str:
+    """What of xacro, whose address has changed over time, an element is or has where a name or number belongs."""
+    if "xacro" in element.tag.partition("}")[0]:
+        return "a xacro macro"
+    left = next((v for v in element.values() if "${" in v or "$(" in v), None) if element.tag in SPOKEN else None
+    return "" if left is None else f"the xacro expression {quoted(left)} in {named(element)}"
 
 
 def _tree(
@@ -186,6 +201,7 @@ def _assembled(
                 joint.element,
                 f"joint {quoted(joint.name)} mimics the {joints[master].kind} joint {quoted(master)}",
                 "a revolute, continuous or prismatic joint as its master",
+                "Fix the joint too, or leave <mimic> out to let it move by itself.",
             )
         q, v = first[master]
         body = parts.bodies[index]
@@ -198,6 +214,14 @@ def _assembled(
 
 
 def _checked(document: XmlDocument, parts: Assembly, numbers: _Numbers) -> BodyModel:
+    odd = [b.name for b in parts.bodies if not b.inertia.possible]
+    if odd:
+        LOG.warning(
+            "%s: no mass has the moments of inertia of %s (negative, or one above the sum of the two others); they are "
+            "taken as they are, and accelerations computed with them may be wrong",
+            document.path,
+            ", ".join(odd[:8]) + (" ..." if len(odd) > 8 else ""),
+        )
     try:
         return BodyModel(
             name=document.root.get("name") or document.path.stem,
@@ -243,7 +267,10 @@ def _master(document: XmlDocument, joint: JointElement, joints: dict[str, JointE
         name, multiplier, shift = here.mimic
         if name not in joints:
             raise document.error(
-                here.element, f"joint {quoted(here.name)} mimics joint {quoted(name)}, which is not there", "a joint"
+                here.element,
+                f"joint {quoted(here.name)} mimics joint {quoted(name)}, which is not there",
+                " or ".join(map(quoted, get_close_matches(name, set(joints) - {here.name}, 2, 0.5))) or "a joint",
+                "Correct the name, or leave <mimic> out to let the joint move by itself.",
             )
         if name in seen:
             raise document.error(here.element, f"joint {quoted(here.name)} mimics itself", "another joint")

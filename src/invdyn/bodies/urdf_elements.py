@@ -82,6 +82,8 @@ def _coordinate(document: XmlDocument, name: str, kind: str, limit: Any, dynamic
         for key in ("velocity", "effort"):
             if limit.get(key) is not None:
                 told[key] = _bound(document, limit, key)
+                if told[key] < 0:
+                    raise document.error(limit, f"joint {quoted(name)} has {key} {told[key]:g}", "0 or more")
         if kind in ("revolute", "prismatic") and (limit.get("lower") or limit.get("upper")):
             told["lower"] = _bound(document, limit, "lower")
             told["upper"] = _bound(document, limit, "upper")
