@@ -362,6 +362,12 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
             ("--torque-signal", "tau.elbow"),
             "--torque-signal tau.elbow has 1 components without names, 2 coordinates moved (shoulder, elbow). Name",
         ),
+        (("--out", "a.json", "./a.json"), "a.json is named twice by --out. Give each a name of its own."),
+        (("--report", "a.pdf"), "--report a.pdf: expected .html, for it is a page of text and pictures. Rename it."),
+        (("--width", "-1"), "--width -1: expected a velocity, or 0 for the sign itself, for example 0.05."),
+        (("--friction", "stribeck", "--stribeck", "0"), "--stribeck 0: expected a velocity above zero"),
+        (("--cutoff", "5", "--lag", "99"), "--lag 99 s: "),
+        (("--cutoff", "5", "--width", "0", "--blocks", "5000"), "blocks 0 samples apart. Take fewer (--blocks)."),
         (("--cutoff", "5", "0"), "--cutoff 0: expected Hz above zero, for example 5."),
         (("--cutoff", "60"), "--cutoff: expected Hz below 45, for there are 100 samples/s. Lower it."),
         (("--frictions", "none"), "unknown option '--frictions'. Did you mean '--friction'"),
@@ -402,6 +408,9 @@ def test_models(command: Cli, tmp_path: Path) -> None:
     pytest.importorskip("mujoco", reason="needs the extra 'worlds'")
     assert "joint 'j'" in command(model=ball)
     assert "is spherical; expected joints with one torque each." in command(model=ball)
+    stand = tmp_path / "stand.urdf"
+    stand.write_text('<robot name="stand"><link name="base"/></robot>')
+    assert "model 'stand' has no joint that moves. Pass a model of an arm." in command(model=stand)
 
 
 def test_a_model_that_the_file_has_no_words_for_is_refused_before_the_fit(command: Cli, tmp_path: Path) -> None:

@@ -104,10 +104,7 @@ class Identify:
         torch.set_num_threads(1)
         settings = self._settings()
         check_outputs(self.out, settings)
-        for out in self.out:
-            new_path(out, "--out", overwrite=self.overwrite)
-        if self.report is not None:
-            new_path(self.report, "--report", overwrite=self.overwrite)
+        self._check_paths()
         if not self.motion:
             raise ConfigError("no recording was given. Pass its path after the model's.")
         model = self.bodies.read(self.model)
@@ -154,6 +151,21 @@ class Identify:
 
             write_identify_report(self.report, result, found)
         return result
+
+    def _check_paths(self) -> None:
+        """Refuse outputs that are there already, or that would replace each other."""
+        for out in self.out:
+            new_path(out, "--out", overwrite=self.overwrite)
+        named = [out.absolute() for out in self.out]
+        twice = next((o for k, o in enumerate(named) if o in named[:k]), None)
+        if twice is not None:
+            raise ConfigError(f"{twice.name} is named twice by --out. Give each a name of its own.")
+        if self.report is not None:
+            if self.report.suffix.lower() not in (".html", ".htm"):
+                raise ConfigError(
+                    f"--report {self.report}: expected .html, for it is a page of text and pictures. Rename it."
+                )
+            new_path(self.report, "--report", overwrite=self.overwrite)
 
     def _parts(
         self,

@@ -35,8 +35,10 @@ def check_joints(model: BodyModel) -> None:
     """Refuse a model whose joints' torques are not measured one by one.
 
     Raises:
-        ConfigError: free or spherical joints, or coupled coordinates.
+        ConfigError: no joints, free or spherical joints, or coupled coordinates.
     """
+    if not model.coordinates:
+        raise ConfigError(f"identification: model {model.name!r} has no joint that moves. Pass a model of an arm.")
     for body in model.bodies:
         if body.joint.kind in ("free", "spherical"):
             raise ConfigError(

@@ -182,7 +182,9 @@ def collect(
         raise ConfigError(f"identification: blocks={blocks}, gap={gap}; expected one block or more, no gap below 0.")
     edges = np.linspace(0, size, blocks + 1).astype(int)
     if size < blocks or (np.diff(edges) <= gap).any():
-        raise SignalError(f"identification: {size} samples do not fill {blocks} blocks {gap} samples apart.")
+        raise SignalError(
+            f"identification: {size} samples do not fill {blocks} blocks {gap} samples apart. Take fewer (--blocks)."
+        )
     joints = tuple(joints) or tuple(f"joint {i}" for i in range(nv))
     if len(joints) != nv:
         raise ConfigError(f"identification: {len(joints)} joint names for {nv} torques.")

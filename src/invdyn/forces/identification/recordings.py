@@ -252,6 +252,8 @@ def _part(
     number = dict(zip(*reversed(plain_numbers(model))))
     time, columns = motion.time, list(moving)
     q, qd, qdd = motion.q[:, [number[k] for k in columns]], motion.v[:, columns], motion.a[:, columns]
+    if abs(lag) > (time[-1] - time[0]) / 2:
+        raise ConfigError(f"--lag {lag:g} s: {origin} lasts {time[-1] - time[0]:.3g} s. Give a small part of that.")
     if lag:
         then = np.clip(time - lag, time[0], time[-1])
         q, qd, qdd = (scipy.interpolate.CubicSpline(time, x)(then) for x in (q, qd, qdd))

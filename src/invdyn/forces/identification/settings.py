@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -57,6 +58,12 @@ class IdentifySettings:
             raise ConfigError(f"--stribeck {self.stribeck:g} without that term. Add it: --friction ... stribeck.")
         if self.width is not None and not {"coulomb", "stribeck"} & set(self.friction):
             raise ConfigError(f"--width {self.width:g} smooths the sign of Coulomb friction, which --friction lacks.")
+        if self.width is not None and not 0 <= self.width < math.inf:
+            raise ConfigError(
+                f"--width {self.width:g}: expected a velocity, or 0 for the sign itself, for example 0.05."
+            )
+        if self.stribeck is not None and not 0 < self.stribeck < math.inf:
+            raise ConfigError(f"--stribeck {self.stribeck:g}: expected a velocity above zero, for example 0.1.")
 
     def columns(self, width: tuple[float, ...] | float, stribeck: tuple[float, ...] | float | None) -> Friction:
         """The friction columns with these nonlinear numbers."""
