@@ -11,7 +11,7 @@ import tyro
 
 from invdyn.cli.bodies import Bodies
 from invdyn.cli.identify_motion import Asked, read_measured
-from invdyn.cli.options import Flag, new_path
+from invdyn.cli.options import Flag, new_paths
 from invdyn.cli.output import note, table
 from invdyn.cli.torques_reading import Reading, as_options, pairs
 from invdyn.errors import ConfigError
@@ -104,7 +104,7 @@ class Identify:
         torch.set_num_threads(1)
         settings = self._settings()
         check_outputs(self.out, settings)
-        self._check_paths()
+        new_paths(self.out, self.report, overwrite=self.overwrite)
         if not self.motion:
             raise ConfigError("no recording was given. Pass its path after the model's.")
         model = self.bodies.read(self.model)
@@ -151,21 +151,6 @@ class Identify:
 
             write_identify_report(self.report, result, found)
         return result
-
-    def _check_paths(self) -> None:
-        """Refuse outputs that are there already, or that would replace each other."""
-        for out in self.out:
-            new_path(out, "--out", overwrite=self.overwrite)
-        named = [out.absolute() for out in self.out]
-        twice = next((o for k, o in enumerate(named) if o in named[:k]), None)
-        if twice is not None:
-            raise ConfigError(f"{twice.name} is named twice by --out. Give each a name of its own.")
-        if self.report is not None:
-            if self.report.suffix.lower() not in (".html", ".htm"):
-                raise ConfigError(
-                    f"--report {self.report}: expected .html, for it is a page of text and pictures. Rename it."
-                )
-            new_path(self.report, "--report", overwrite=self.overwrite)
 
     def _parts(
         self,

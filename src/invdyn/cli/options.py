@@ -23,6 +23,7 @@ __all__ = [
     "claim_run",
     "named_values",
     "new_path",
+    "new_paths",
     "open_foreign",
     "open_recordings",
     "run_identity",
@@ -106,6 +107,24 @@ def new_path(path: Path, option: str, *, overwrite: bool | None = None) -> Path:
         remedy = "or remove it first" if overwrite is None else "or pass --overwrite to replace it"
         raise ConfigError(f"{path} exists already. Choose another {option}, {remedy}.")
     return path
+
+
+def new_paths(outs: Sequence[Path], report: Path | None, *, overwrite: bool) -> None:
+    """Several outputs and a report, as `new_path`, none of which may replace another.
+
+    Raises:
+        ConfigError: something is there already, a path stands twice, or a report that is no page.
+    """
+    named = [out.absolute() for out in outs]
+    twice = next((o for k, o in enumerate(named) if o in named[:k]), None)
+    if twice is not None:
+        raise ConfigError(f"{twice.name} is named twice by --out. Give each a name of its own.")
+    for out in outs:
+        new_path(out, "--out", overwrite=overwrite)
+    if report is not None:
+        if report.suffix.lower() not in (".html", ".htm"):
+            raise ConfigError(f"--report {report}: expected .html, for it is a page of text and pictures. Rename it.")
+        new_path(report, "--report", overwrite=overwrite)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from invdyn.cli.bodies import Bodies
-from invdyn.cli.options import Flag, new_path
+from invdyn.cli.options import Flag, new_paths
 from invdyn.cli.output import note, table
 from invdyn.cli.torques_motion import Recorded, read_loads, read_motion
 from invdyn.cli.torques_reading import Reading, as_options, pairs
@@ -198,17 +198,7 @@ class Torques:
         for out in self.out:
             if out.suffix.lower() not in ("", ".csv", ".sto", ".mot"):
                 raise ConfigError(f"--out {out}: expected .csv, .sto, .mot, or a folder without an ending. Rename it.")
-            new_path(out, "--out", overwrite=self.overwrite)
-        if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
-            raise ConfigError(
-                f"--report {self.report}: expected .html, for it is a page of text and pictures. Rename it."
-            )
-        if self.report is not None:
-            new_path(self.report, "--report", overwrite=self.overwrite)
-        named = [o.absolute() for o in self.out]
-        twice = next((o for k, o in enumerate(named) if o in named[:k]), None)
-        if twice is not None:
-            raise ConfigError(f"{twice.name} is named twice by --out. Give each a name of its own.")
+        new_paths(self.out, self.report, overwrite=self.overwrite)
 
     def show(self, result: dict[str, Any]) -> None:
         for k, one in enumerate(result["recordings"]):
