@@ -15,7 +15,7 @@ from torques_case import ARM, write_robot
 from invdyn.bodies.dynamics import Dynamics
 from invdyn.bodies.model import BodyModel, Inertia
 from invdyn.bodies.urdf import read_urdf
-from invdyn.errors import ConfigError, InvdynError, SignalError
+from invdyn.errors import ConfigError, InvdynError, SignalError, UnknownNameError
 
 pytest.importorskip("lxml", reason="needs the extra 'bodies'")
 
@@ -89,3 +89,13 @@ def test_what_the_suite_would_find_by_types_is_told_users_without(tmp_path: Path
     assert first == f"ConfigError Dynamics({str(path)!r}): expected a BodyModel. Read it first: load_model(path)."
     assert second.startswith("SignalError arm.momentum: v has a batch of 2, the inputs before it 3")
     assert third.startswith("SignalError arm.momentum: v is ndarray; expected a tensor of floats")
+
+
+def test_batch_first_states(arm: BodyModel) -> None:
+    q = torch.zeros(arm.nq, 5, dtype=torch.float64)
+    told = f"q has shape [5, {arm.nq}]; expected [{arm.nq}, batch]. The batch is the last axis: pass q.T."
+    refused(lambda: Dynamics(arm).rnea(q.T, q.T, q.T), told, SignalError)
+
+
+def test_an_algorithm_that_is_not_there(arm: BodyModel) -> None:
+    refused(lambda: Dynamics(arm).function("rne"), "unknown algorithm 'rne'. Did you mean 'rnea'", UnknownNameError)

@@ -21,7 +21,7 @@ from invdyn.bodies.model import BodyModel, Site
 from invdyn.bodies.regressor import inertial_regressor
 from invdyn.bodies.rnea import rnea
 from invdyn.bodies.rnea_derivatives import has_closed_form, rnea_derivatives
-from invdyn.errors import ConfigError
+from invdyn.errors import ConfigError, unknown_name
 from invdyn.kernels.derivative import jacobian
 from invdyn.kernels.function import Backend, Function
 from invdyn.kernels.program import Block, Program, trace
@@ -230,6 +230,9 @@ def _program(model: BodyModel, algorithm: str, options: Sequence[str]) -> Progra
         "momentum": ([q, v], lambda q, v: energies.centroidal_momentum(model, q, v)),
         "centroidal": ([q], lambda q: [x for row in energies.centroidal_matrix(model, q) for x in row]),
     }
+    if algorithm not in table:
+        known = ("rnea", "aba", "derivatives", "frames", "jacobian", *table)
+        raise unknown_name("algorithm", algorithm, known)
     blocks, compute = table[algorithm]
     return trace(name, lambda *lists: {algorithm: compute(*lists)}, blocks)
 

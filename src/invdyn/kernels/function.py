@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch._C import _len_torch_dispatch_stack
 
-from invdyn.errors import ConfigError
+from invdyn.errors import unknown_name
 from invdyn.kernels.compiled import DTYPES, CompiledProgram
 from invdyn.kernels.compiler import CompileError, compiler
 from invdyn.kernels.cuda import NO_NVRTC, CudaProgram, driver
@@ -38,13 +38,13 @@ class Function:
             cannot.
 
     Raises:
-        ConfigError: an unknown backend.
+        UnknownNameError: no such backend.
         CompileError: `compiled` was asked for and there is no compiler, or the tensors are of another device or dtype.
     """
 
     def __init__(self, program: Program, backend: Backend = "auto") -> None:
         if backend not in BACKENDS:
-            raise ConfigError(f"backend {backend!r} is none of {', '.join(BACKENDS)}.")
+            raise unknown_name("backend", str(backend), BACKENDS)
         self.program, self.backend = program, backend
         self.native, self.on_gpu = CompiledProgram(program), CudaProgram(program)
 

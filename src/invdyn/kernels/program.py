@@ -143,7 +143,9 @@ class Program:
                     "torch.as_tensor(x, dtype=torch.float64)."
                 )
             if x.ndim != 2 - block.uniform or x.shape[0] != block.size:
-                raise SignalError(f"{self.name}: {block.name} has shape {list(x.shape)}; expected {wanted}.")
+                turned = x.ndim == 2 and not block.uniform and x.shape[1] == block.size
+                remedy = f" The batch is the last axis: pass {block.name}.T." if turned else ""
+                raise SignalError(f"{self.name}: {block.name} has shape {list(x.shape)}; expected {wanted}.{remedy}")
             if first is not None and (x.dtype != first.dtype or x.device != first.device):
                 raise SignalError(
                     f"{self.name}: {block.name} is {x.dtype} on {x.device}, {self.inputs[0].name} is {first.dtype} on "
