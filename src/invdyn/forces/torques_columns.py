@@ -21,7 +21,15 @@ from invdyn.episodes.formats.opensim import angle_unit, coordinate_name
 from invdyn.episodes.formats.opensim_tables import Table
 from invdyn.errors import ConfigError, SignalError, unknown_name
 
-__all__ = ["Columns", "Positions", "episode_columns", "match_positions", "position_names", "table_columns"]
+__all__ = [
+    "Columns",
+    "Positions",
+    "episode_columns",
+    "frame_rate",
+    "match_positions",
+    "position_names",
+    "table_columns",
+]
 
 ANGLES = {"rad": 1.0, "deg": np.pi / 180}
 LENGTHS = {"m": 1.0, "mm": 1e-3, "cm": 1e-2}
@@ -65,6 +73,11 @@ class Positions:
     recorded: tuple[bool, ...]
     unused: tuple[str, ...]
     origin: str
+
+
+def frame_rate(time: Float[np.ndarray, " time"]) -> float:
+    """Steps per second: one over the median step."""
+    return 1 / float(np.median(np.diff(time)))
 
 
 def position_names(model: BodyModel) -> tuple[str, ...]:

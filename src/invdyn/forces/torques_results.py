@@ -18,7 +18,7 @@ from invdyn.episodes.formats.opensim_tables import Table, write_table
 from invdyn.episodes.signal import Signal, SignalSpec
 from invdyn.errors import ConfigError
 from invdyn.forces.torques import Torques
-from invdyn.forces.torques_columns import position_kinds, position_names
+from invdyn.forces.torques_columns import frame_rate, position_kinds, position_names
 
 __all__ = ["check_target", "episode_of", "summary_of", "write_torques"]
 
@@ -113,11 +113,6 @@ def check_target(path: Path, times: Sequence[Float[np.ndarray, " time"]]) -> Non
                 f"{path}: recording {k} has {rate:g} frames/s, the first one {rates[0]:g}. "
                 "Write them one by one with --episode N."
             )
-
-
-def frame_rate(time: Float[np.ndarray, " time"]) -> float:
-    """Frames per second: one over the median step."""
-    return 1 / float(np.median(np.diff(time)))
 
 
 def force_table(found: Torques) -> Table:

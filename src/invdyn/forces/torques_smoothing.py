@@ -18,7 +18,7 @@ from invdyn.episodes.smooth import smooth, smooth_free, smooth_rotation
 from invdyn.episodes.smooth_opensim import opensim_motion
 from invdyn.episodes.smooth_rts import FEWEST
 from invdyn.errors import ConfigError, SignalError, unknown_name
-from invdyn.forces.torques_columns import Positions, position_kinds, position_names
+from invdyn.forces.torques_columns import Positions, frame_rate, position_kinds, position_names
 
 __all__ = ["SmoothMotion", "Smoother", "follow_couplings", "smooth_positions"]
 
@@ -94,7 +94,7 @@ def smooth_positions(
     if method == "none" and cutoff is not None:
         raise ConfigError(f"--cutoff {cutoff:g} goes with a smoother; --smooth none has none. Leave one of them out.")
     _check_recorded(model, positions, method)
-    rate = 1 / float(np.median(np.diff(positions.time)))
+    rate = frame_rate(positions.time)
     if cutoff is not None and method != "opensim" and cutoff >= rate / 2:  # OpenSim takes 0.49 of the rate, and says so
         raise ConfigError(
             f"--cutoff {cutoff:g} Hz: {positions.origin} has {rate:g} steps/s; expected less than half of "

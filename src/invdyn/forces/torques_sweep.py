@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from invdyn.errors import ConfigError
-from invdyn.forces.torques_columns import Positions
+from invdyn.forces.torques_columns import Positions, frame_rate
 from invdyn.forces.torques_evaluation import Evaluation, passive_forces
 from invdyn.forces.torques_smoothing import Smoother, SmoothMotion, smooth_positions
 
-__all__ = ["CutoffEffect", "sweep_cutoffs", "swept"]
+__all__ = ["BELOW", "CutoffEffect", "sweep_cutoffs", "swept"]
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 HABIT = (3.0, 4.5, 6.0, 9.0, 12.0)
@@ -45,7 +45,7 @@ def swept(positions: Positions, smoother: Smoother, cutoff: float | None, asked:
     """
     if smoother == "none" or len(positions.time) < 2:
         return []
-    rate = 1 / float(np.median(np.diff(positions.time)))
+    rate = frame_rate(positions.time)
     highest = BELOW * rate
     fast = [c for c in asked or () if c >= highest]
     if fast:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import scipy.interpolate
@@ -23,11 +24,12 @@ from invdyn.forces.torques_smoothing import Smoother, smooth_positions
 __all__ = [
     "Measured",
     "Recording",
-    "fitted_part",
     "match_torques",
     "moving_coordinates",
     "recordings_of",
     "resample",
+    "smoothed",
+    "split",
     "without_springs",
 ]
 
@@ -51,6 +53,13 @@ class Measured:
 
     positions: Positions
     tau: Float[np.ndarray, "time k"]
+
+    def part(self, first: int, last: int) -> Measured:
+        """Some of the steps; less than all are told by messages."""
+        whole, rows = self.positions, slice(first, last)
+        origin = whole.origin if last - first == len(whole.time) else f"{whole.origin}, steps {first} to {last}"
+        positions = replace(whole, time=whole.time[rows], q=whole.q[rows], origin=origin)
+        return Measured(positions, self.tau[rows])
 
 
 @dataclass(frozen=True)
@@ -200,55 +209,39 @@ def recordings_of(
         SignalError: parts too short to smooth, torque missing everywhere.
         ConfigError: a share outside [0, 1).
     """
-    edge = _edge(measured, held_out)
-    parts = [slice(0, edge)] + ([slice(edge, len(measured.positions.time))] if held_out else [])
-    made = [_part(model, moving, measured, part, smoother, cutoff, lag) for part in parts]
-    return made[0], made[1] if held_out else None
+    first, last = split(measured, held_out)
+    made = partial(smoothed, model, moving, smoother=smoother, cutoff=cutoff, lag=lag)
+    return made(first), None if last is None else made(last)
 
 
-def fitted_part(
+def split(measured: Measured, held_out: float) -> tuple[Measured, Measured | None]:
+    """A recording before and after the step from which on a share of it is held out; None for no share.
+
+    Raises:
+        ConfigError: a share outside [0, 1).
+    """
+    if not 0 <= held_out < 1:
+        raise ConfigError(f"--held-out {held_out:g}: expected a share from 0 to below 1, for example 0.2.")
+    size = len(measured.positions.time)
+    edge = round(size * (1 - held_out))
+    return measured.part(0, edge), measured.part(edge, size) if held_out else None
+
+
+def smoothed(
     model: BodyModel,
     moving: Sequence[int],
     measured: Measured,
-    held_out: float = 0.0,
     *,
     smoother: Smoother = "rts",
     cutoff: float | None = None,
     lag: float = 0.0,
 ) -> Recording:
-    """The first part of `recordings_of` alone: the other one is not looked at.
-
-    Raises:
-        SignalError, ConfigError: likewise.
-    """
-    return _part(model, moving, measured, slice(0, _edge(measured, held_out)), smoother, cutoff, lag)
-
-
-def _edge(measured: Measured, held_out: float) -> int:
-    """First step that is held out."""
-    if not 0 <= held_out < 1:
-        raise ConfigError(f"--held-out {held_out:g}: expected a share from 0 to below 1, for example 0.2.")
-    return round(len(measured.positions.time) * (1 - held_out))
-
-
-def _part(
-    model: BodyModel,
-    moving: Sequence[int],
-    measured: Measured,
-    part: slice,
-    smoother: Smoother,
-    cutoff: float | None,
-    lag: float,
-) -> Recording:
-    whole = measured.positions
-    rows = range(len(whole.time))[part]
-    origin = whole.origin if len(rows) == len(whole.time) else f"{whole.origin}, steps {rows.start} to {rows.stop}"
-    if len(rows) < 20:
-        raise SignalError(f"{origin}: {len(rows)} samples; expected 20 or more. Record more, or hold less out.")
-    motion = smooth_positions(
-        model, Positions(whole.time[part], whole.q[part], whole.recorded, (), origin), smoother, cutoff
-    )
-    inner = slice(min(EDGE, len(rows) // 20), len(rows) - min(EDGE, len(rows) // 20))
+    """Smooth and differentiate all of a recording; see `recordings_of`."""
+    origin, steps = measured.positions.origin, len(measured.positions.time)
+    if steps < 20:
+        raise SignalError(f"{origin}: {steps} samples; expected 20 or more. Record more, or hold less out.")
+    motion = smooth_positions(model, measured.positions, smoother, cutoff)
+    inner = slice(min(EDGE, steps // 20), steps - min(EDGE, steps // 20))
     number = dict(zip(*reversed(plain_numbers(model))))
     time, columns = motion.time, list(moving)
     q, qd, qdd = motion.q[:, [number[k] for k in columns]], motion.v[:, columns], motion.a[:, columns]
@@ -258,7 +251,7 @@ def _part(
         then = np.clip(time - lag, time[0], time[-1])
         q, qd, qdd = (scipy.interpolate.CubicSpline(time, x)(then) for x in (q, qd, qdd))
         inner = slice(*np.searchsorted(time - lag, [time[inner][0], time[inner][-1]]))
-    tau = measured.tau[part][inner]
+    tau = measured.tau[inner]
     if not np.isfinite(tau).all(1).any():
         raise SignalError(f"{origin}: no step has the torques of all moving coordinates. Check the torque columns.")
     return Recording(time[inner], q[inner], qd[inner], qdd[inner], tau, motion.cutoff[columns], origin)

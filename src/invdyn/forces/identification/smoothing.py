@@ -19,9 +19,11 @@ from invdyn.forces.identification.body_regressor import moving_regressor
 from invdyn.forces.identification.crossvalidation import cross_validate
 from invdyn.forces.identification.equations import equations_of
 from invdyn.forces.identification.least_squares import fit_least_squares
-from invdyn.forces.identification.recordings import Measured, Recording, fitted_part, without_springs
+from invdyn.forces.identification.recordings import Measured, Recording, smoothed, split, without_springs
 from invdyn.forces.identification.settings import IdentifySettings
+from invdyn.forces.torques_columns import frame_rate
 from invdyn.forces.torques_smoothing import Smoother
+from invdyn.forces.torques_sweep import BELOW
 
 __all__ = ["CUTOFFS", "Smoothing", "choose_smoothing"]
 
@@ -71,19 +73,19 @@ def choose_smoothing(
         ConfigError: nothing to try. SignalError: as `recordings_of`.
     """
     settings = settings or IdentifySettings()
-    rate = min(1 / float(np.median(np.diff(m.positions.time))) for m in measured)
-    cutoffs = [c for c in cutoffs if c is None or c < 0.45 * rate]
+    rate = min(frame_rate(m.positions.time) for m in measured)
+    cutoffs = [c for c in cutoffs if c is None or c < BELOW * rate]
     if not cutoffs or not lags:
         raise ConfigError(
-            f"--cutoff: expected Hz below {0.45 * rate:.3g}, for there are {rate:.4g} samples/s. Lower it."
+            f"--cutoff: expected Hz below {BELOW * rate:.3g}, for there are {rate:.4g} samples/s. Lower it."
         )
     if len(cutoffs) == len(lags) == 1:
         return Smoothing(cutoffs[0], lags[0], {})
     regressor = moving_regressor(model, moving, still)
+    fitted = [split(m, held_out)[0] for m in measured]
 
     def error(cutoff: float | None, lag: float) -> float:
-        how = {"smoother": smoother, "cutoff": cutoff, "lag": lag}
-        parts = [fitted_part(model, moving, m, held_out, **how) for m in measured]  # type: ignore[arg-type]
+        parts = [smoothed(model, moving, m, smoother=smoother, cutoff=cutoff, lag=lag) for m in fitted]
         return _error(model, moving, regressor, [without_springs(model, moving, r) for r in parts], settings)
 
     tried: dict[tuple[float | None, float], float] = {}
